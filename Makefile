@@ -1,0 +1,185 @@
+# libquant: the library, the tool `quant`, their tests. GNU make 4.2 or later; `make help` lists what can be made.
+#
+# From outside: CC AR CPPFLAGS CFLAGS LDFLAGS, and
+#   BUILD=folder   where everything made goes, so that several builds lie side by side
+#   OPENMP=0|1     threads by OpenMP; without it asked from the compiler
+#   WERROR=1       warnings stop the build
+#   HARDEN=        build the tool without hardening
+#   V=1            show whole commands
+#   TESTS="..."    what `make check` runs: sources tests/*.c and scripts tests/*.sh
+#   EMULATOR="..." put before each C test program, for another machine's code
+#   PREFIX BINDIR LIBDIR INCLUDEDIR DESTDIR   for install
+
+BUILD = build
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+BINDIR = $(PREFIX)/bin
+LIBDIR = $(PREFIX)/lib
+INCLUDEDIR = $(PREFIX)/include
+
+all:
+
+# ---- what there is ----
+
+lib_src := $(file <lib/sources.list)
+tool_src := $(file <src/sources.list)
+lib_obj := $(lib_src:%.c=$(BUILD)/%.o)
+tool_obj := $(tool_src:%.c=$(BUILD)/%.o)
+
+TESTS = $(sort $(wildcard tests/test_*.c tests/checkkern.c)) $(sort $(wildcard tests/*.sh))
+test_programs := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter %.c,$(TESTS)))
+tool_tests := $(filter $(BUILD)/tests/test_tool_% $(BUILD)/tests/test_files%,$(test_programs))
+
+version := $(shell awk '/define LQ_VERSION_(MAJOR|MINOR|PATCH) / { printf "%s%s", dot, $$3; dot = "." }' \
+             include/libquant.h)
+major := $(firstword $(subst ., ,$(version)))
+
+ifeq ($(shell uname -s),Darwin)
+so := libquant.dylib
+so_major := libquant.$(major).dylib
+so_full := libquant.$(version).dylib
+so_flags = -dynamiclib -install_name $(LIBDIR)/$(so_major)
+else
+so := libquant.so
+so_major := libquant.so.$(major)
+so_full := libquant.so.$(version)
+relro = -Wl,-z,relro,-z,now
+no_undefined = -Wl,--no-undefined
+so_flags = -shared -Wl,-soname,$(so_major) $(relro)
+so_flags += $(if $(sanitized),,$(no_undefined))
+so_names = -Wl,--version-script,$(BUILD)/libquant.map
+HARDEN = $(if $(sanitized)$(filter -O0,$(CFLAGS)),,-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+harden_link = $(if $(HARDEN),$(if $(filter -static,$(LDFLAGS)),,-pie) $(relro))
+endif
+
+# ---- how it is compiled ----
+
+ifndef OPENMP
+OPENMP := $(shell echo 'int main(void) { return 0; }' | \
+            $(CC) $(CFLAGS) $(LDFLAGS) -fopenmp -x c - -o /dev/null 2>/dev/null && echo 1 || echo 0)
+endif
+openmp = $(if $(filter 1,$(OPENMP)),-fopenmp)
+sanitized = $(findstring -fsanitize,$(CFLAGS))
+
+warnings = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wcast-align
+warnings += $(if $(filter 1,$(WERROR)),-Werror)
+posix = -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64
+
+# Fused multiply-add only where the source says so: the same bits from every compiler. No -march: functions carry their own.
+common = -std=c11 -fPIC -fvisibility=hidden -ffp-contract=off -Iinclude $(warnings)
+lib_flags = $(common) $(openmp) $(CPPFLAGS) $(CFLAGS)
+tool_flags = $(common) $(posix) $(HARDEN) $(CPPFLAGS) $(CFLAGS) -pthread
+test_flags = $(common) $(posix) $(CPPFLAGS) $(CFLAGS) -pthread
+libs = $(openmp) -lm
+
+# Objects are made again when the flags differ from those of the last run.
+flags = $(strip $(CC) : $(lib_flags) : $(tool_flags) : $(so_flags) : $(LDFLAGS))
+ifneq ($(flags),$(strip $(file <$(BUILD)/flags)))
+$(shell mkdir -p $(BUILD))
+$(file >$(BUILD)/flags,$(flags))
+endif
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@mkdir -p $(@D); printf '  %-4s %s\n' $1 $2)
+
+$(BUILD)/lib/%.o: lib/%.c $(BUILD)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(lib_flags) -MMD -MP -c -o $@ $<
+
+$(BUILD)/src/%.o: src/%.c $(BUILD)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(tool_flags) -MMD -MP -c -o $@ $<
+
+$(BUILD)/libquant.a: $(lib_obj) lib/sources.list
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $(lib_obj)
+
+$(BUILD)/libquant.map: lib/libquant.sym lib/symbols.awk $(BUILD)/flags
+	$(Q)awk -f lib/symbols.awk lib/libquant.sym >$@
+
+$(BUILD)/$(so_major): $(lib_obj) $(BUILD)/libquant.map lib/sources.list
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(so_flags) $(so_names) $(LDFLAGS) -o $@ $(lib_obj) $(libs)
+
+$(BUILD)/$(so): $(BUILD)/$(so_major)
+	$(Q)ln -sf $(so_major) $@
+
+$(BUILD)/quant: $(tool_obj) $(BUILD)/libquant.a src/sources.list
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(harden_link) $(LDFLAGS) -pthread -o $@ $(tool_obj) $(BUILD)/libquant.a $(libs)
+
+$(tool_tests): $(filter-out %/main.o,$(tool_obj))
+
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libquant.a $(BUILD)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(test_flags) -MMD -MP -MF $@.d -MT $@ $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(BUILD)/libquant.a $(libs)
+
+-include $(lib_obj:.o=.d) $(tool_obj:.o=.d) $(test_programs:=.d)
+
+# ---- what can be made ----
+
+.PHONY: all lib demo check check-long bench install uninstall clean format check-format help
+.DELETE_ON_ERROR:
+
+all: lib $(BUILD)/quant ## library and tool
+
+lib: $(BUILD)/libquant.a $(BUILD)/$(so) ## the library alone, static and shared
+
+demo: $(BUILD)/quant ## quantize the example model and look at the result
+	$(BUILD)/quant quantize examples/model -o $(BUILD)/demo/nf4 --method nf4 --nested --force
+	@echo
+	$(BUILD)/quant inspect $(BUILD)/demo/nf4
+	@echo
+	$(BUILD)/quant compare examples/model $(BUILD)/demo/nf4
+	@echo
+	$(BUILD)/quant bench --quick
+
+# What the tests are told; tests/run starts them one after another.
+export CC CPPFLAGS CFLAGS LDFLAGS OPENMP EMULATOR
+export LQ_BUILD = $(abspath $(BUILD))
+export LQ_VECTORS = $(abspath tests/vectors)
+export LIBQUANT = $(abspath $(BUILD)/$(so))
+export QUANT = $(abspath $(BUILD)/quant)
+
+check: $(test_programs) $(if $(filter %.sh,$(TESTS)),all) ## build everything and run every test
+	@sh tests/run $(TESTS)
+
+check-long: export LQ_LONG = 1
+check-long: check ## the same tests with the long parts that check leaves out
+
+bench: $(BUILD)/quant ## measure kernels against the limits of this machine
+	@$(BUILD)/quant bench
+
+install: all ## under DESTDIR, PREFIX
+	install -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
+	install -m 755 $(BUILD)/quant "$(DESTDIR)$(BINDIR)/quant"
+	install -m 644 include/libquant.h "$(DESTDIR)$(INCLUDEDIR)/libquant.h"
+	install -m 644 $(BUILD)/libquant.a "$(DESTDIR)$(LIBDIR)/libquant.a"
+	install -m 755 $(BUILD)/$(so_major) "$(DESTDIR)$(LIBDIR)/$(so_full)"
+	ln -sf $(so_full) "$(DESTDIR)$(LIBDIR)/$(so_major)"
+	ln -sf $(so_major) "$(DESTDIR)$(LIBDIR)/$(so)"
+	sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@includedir@|$(INCLUDEDIR)|' \
+	  -e 's|@version@|$(version)|' -e 's|@libs_private@|$(strip -lm $(openmp))|' \
+	  pkgconfig/libquant.pc.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/libquant.pc"
+
+uninstall: ## take away what install put there
+	cd "$(DESTDIR)$(LIBDIR)" && rm -f libquant.a $(so) $(so_major) $(so_full) pkgconfig/libquant.pc
+	rm -f "$(DESTDIR)$(BINDIR)/quant" "$(DESTDIR)$(INCLUDEDIR)/libquant.h"
+
+clean: ## remove the build folder
+	rm -rf $(BUILD)
+
+sources = $(wildcard include/*.h lib/*/*.[ch] src/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] examples/*/*.[ch])
+
+format: ## lay out all C sources (clang-format 14)
+	clang-format -i $(sources)
+
+check-format: ## fail if `make format` would change anything
+	clang-format --dry-run -Werror --ferror-limit=1 $(sources)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,209 @@
+/*
+ * quantizer.c - a config made definite, and the run of a method over one tensor.
+ *
+ * Owns: the order of steps: prepare, lay out, encode in parallel, nest the scales, judge what was not finite.
+ * Must not know: any one method.
+ */
+#include "handle.h"
+
+#include "../method/blockwise.h"
+#include "../method/nested.h"
+#include "../method/registry.h"
+
+/* From keys, where 0 may mean "default", to parameters, where it does not. */
+static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_text *why)
+{
+  const struct lqi_method *m = lqi_method_by_id((int32_t)c->method);
+  if (m == NULL)
+    return lqi_fail(why, LQ_E_INTERNAL, "method is not in this build", NULL);
+  int blockwise = (m->flags & LQ_METHOD_BLOCKWISE) != 0;
+  if (!blockwise && c->block_size != 0)
+    return lqi_fail(why, LQ_E_ARGUMENT, "block_size does not apply to ", m->name);
+  if (!blockwise && c->nested != 0)
+    return lqi_fail(why, LQ_E_ARGUMENT, "nested does not apply to ", m->name);
+  *p = (struct lqi_params){
+    .method = m,
+    .block_size = c->block_size != 0 ? (uint32_t)c->block_size : m->default_block_size,
+    .nested_block_size = c->nested != 0 ? (uint32_t)c->nested_block_size : 0,
+    .compat = (int32_t)c->compat,
+    .nonfinite = (int32_t)c->nonfinite,
+    .threshold = (float)c->threshold,
+  };
+  if (p->nonfinite == LQ_NONFINITE_AUTO)
+    p->nonfinite = p->compat == LQ_COMPAT_NONE ? LQ_NONFINITE_ERROR : LQ_NONFINITE_PROPAGATE;
+  return m->check != NULL ? m->check(p, why) : LQ_OK;
+}
+
+LQ_API lq_status lq_quantizer_create(lq_config *config, lq_quantizer **out)
+{
+  if (out == NULL)
+    return LQ_E_ARGUMENT;
+  *out = NULL;
+  if (config == NULL)
+    return LQ_E_ARGUMENT;
+  struct lqi_params params;
+  lqi_text_clear(&config->error);
+  lq_status s = resolve(config, &params, &config->error);
+  if (s != LQ_OK)
+    return s;
+  lq_quantizer *q = lqi_alloc(&config->mem, sizeof *q);
+  if (q == NULL)
+    return lqi_fail(&config->error, LQ_E_MEMORY, "out of memory", NULL);
+  *q = (lq_quantizer){.mem = config->mem, .par = config->par, .params = params};
+  *out = q;
+  return LQ_OK;
+}
+
+LQ_API void lq_quantizer_destroy(lq_quantizer *quantizer)
+{
+  if (quantizer == NULL)
+    return;
+  struct lqi_mem mem = quantizer->mem;
+  lqi_free(&mem, quantizer, sizeof *quantizer);
+}
+
+struct encode_tasks {
+  struct lqi_job *job;
+  uint64_t units, per_task;
+};
+
+static void encode_task(void *arg, uint32_t index)
+{
+  const struct encode_tasks *t = arg;
+  uint64_t first = index * t->per_task;
+  t->job->store->method->encode(t->job, first, lqi_min_u64(t->per_task, t->units - first));
+}
+
+/* Tasks of about LQI_TASK_ELEMENTS elements, whole units each. */
+static void encode_all(struct lqi_job *job)
+{
+  const struct lqi_store *store = job->store;
+  struct encode_tasks t = {.job = job, .units = store->method->units(store)};
+  if (t.units == 0)
+    return;
+  uint64_t size = lqi_ceil_div(store->shape.count, t.units);
+  t.per_task = size >= LQI_TASK_ELEMENTS ? 1 : LQI_TASK_ELEMENTS / (size != 0 ? size : 1);
+  uint64_t tasks = lqi_ceil_div(t.units, t.per_task);
+  while (tasks > UINT32_MAX / 2) {
+    t.per_task *= 2;
+    tasks = lqi_ceil_div(t.units, t.per_task);
+  }
+  lqi_parallel(job->par, (uint32_t)tasks, encode_task, &t);
+}
+
+/* Work space for scales that will be nested, encode, nest. */
+static lq_status encode_planes(struct lqi_job *job)
+{
+  struct lqi_store *store = job->store;
+  job->scales = store->plane[LQI_SCALES].data;
+  uint64_t room = 0;
+  if (store->nested_block_size != 0) {
+    room = lqi_blockwise_units(store) * sizeof(float);
+    job->scales = lqi_alloc(job->mem, room);
+    if (job->scales == NULL)
+      return LQ_E_MEMORY;
+  }
+  encode_all(job);
+  if (store->nested_block_size != 0) {
+    lqi_nested_encode(job);
+    lqi_free(job->mem, job->scales, room);
+  }
+  return LQ_OK;
+}
+
+static lq_status nonfinite_error(const struct lqi_job *job, struct lqi_text *why)
+{
+  uint64_t at = atomic_load(&job->first_nonfinite), cols = job->store->shape.cols;
+  float x = lqi_load(job->source, job->store->dtype, at);
+  lqi_fail(why, LQ_E_NONFINITE, "weight [", NULL);
+  lqi_text_add_u64(why, at / cols);
+  lqi_text_add(why, ", ");
+  lqi_text_add_u64(why, at % cols);
+  lqi_text_add(why, x != x ? "] is nan" : x > 0.0f ? "] is inf" : "] is -inf");
+  return LQ_E_NONFINITE;
+}
+
+/* Encodes into a new tensor; *out stays NULL where the policy forbids the result. */
+static lq_status run(lq_quantizer *q, const lq_tensor *weight, struct lqi_job *job, lq_tensor **out)
+{
+  struct lqi_store *store = job->store;
+  void *owned = NULL;
+  uint64_t owned_bytes = 0;
+  lq_status s = store->method->prepare != NULL ? store->method->prepare(job) : LQ_OK;
+  struct lqi_span columns = store->plane[LQI_OUTLIER_COLUMNS];
+  if (s == LQ_OK)
+    s = lqi_planes_alloc(&q->mem, store, &owned, &owned_bytes);
+  lqi_free(&q->mem, columns.data, columns.bytes);
+  if (s == LQ_OK)
+    s = encode_planes(job);
+  if (s == LQ_OK && q->params.nonfinite == LQ_NONFINITE_ERROR && atomic_load(&job->nonfinite) != 0)
+    s = nonfinite_error(job, &q->error);
+  int keep = q->params.nonfinite == LQ_NONFINITE_KEEP && atomic_load(&job->nonfinite) != 0;
+  if (s != LQ_OK || keep) {
+    lqi_free(&q->mem, owned, owned_bytes);
+    return s == LQ_OK ? lq_tensor_clone(&q->mem.hook, weight, out) : s;
+  }
+  return lqi_tensor_adopt(&q->mem, store, owned, owned_bytes, out);
+}
+
+LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weight, lq_tensor **out)
+{
+  if (out == NULL)
+    return LQ_E_ARGUMENT;
+  *out = NULL;
+  if (quantizer == NULL)
+    return LQ_E_ARGUMENT;
+  lq_quantizer *q = quantizer;
+  lqi_text_clear(&q->error);
+  if (weight == NULL)
+    return lqi_fail(&q->error, LQ_E_ARGUMENT, "no weight", NULL);
+  if (weight->store.method != &lqi_method_none)
+    return lqi_fail(&q->error, LQ_E_STATE, "weight is already quantized with ", weight->store.method->name);
+  struct lqi_store store = {
+    .method = q->params.method,
+    .shape = weight->store.shape,
+    .dtype = weight->store.dtype,
+    .block_size = q->params.block_size,
+    .nested_block_size = q->params.nested_block_size,
+  };
+  struct lqi_job job = {
+    .params = &q->params,
+    .kern = lqi_kernels(),
+    .mem = &q->mem,
+    .par = &q->par,
+    .source = weight->store.plane[LQI_CODES].data,
+    .store = &store,
+  };
+  atomic_init(&job.nonfinite, 0);
+  atomic_init(&job.first_nonfinite, UINT64_MAX);
+  lq_status s = run(q, weight, &job, out);
+  if (s == LQ_E_MEMORY)
+    lqi_fail(&q->error, s, "out of memory", NULL);
+  q->has_run = 1;
+  q->report = (lq_report){
+    .size = sizeof(lq_report),
+    .method = *out != NULL ? (*out)->store.method->id : 0,
+    .elements = store.shape.count,
+    .nonfinite = atomic_load(&job.nonfinite),
+    .first_nonfinite = atomic_load(&job.nonfinite) != 0 ? atomic_load(&job.first_nonfinite) : 0,
+    .outlier_columns = store.outliers,
+  };
+  return s;
+}
+
+LQ_API lq_status lq_quantizer_report(const lq_quantizer *quantizer, lq_report *out)
+{
+  if (quantizer == NULL || out == NULL)
+    return LQ_E_ARGUMENT;
+  if (out->size != sizeof *out)
+    return LQ_E_VERSION;
+  if (!quantizer->has_run)
+    return LQ_E_STATE;
+  *out = quantizer->report;
+  return LQ_OK;
+}
+
+LQ_API const char *lq_quantizer_error_text(const lq_quantizer *quantizer)
+{
+  return quantizer != NULL ? quantizer->error.s : "";
+}

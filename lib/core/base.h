@@ -1,0 +1,81 @@
+/*
+ * base.h - compiler attributes, checked arithmetic and the numbers every layer shares.
+ *
+ * Owns: what differs between compilers, and size arithmetic that cannot wrap.
+ * Must not know: tensors, methods, threads.
+ */
+#ifndef LQI_BASE_H
+#define LQI_BASE_H
+
+#include <libquant.h>
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+#define LQI_X86 1
+#else
+#define LQI_X86 0
+#endif
+
+#if defined(__aarch64__) && defined(__ARM_NEON) && (defined(__GNUC__) || defined(__clang__))
+#define LQI_NEON 1
+#else
+#define LQI_NEON 0
+#endif
+
+/*
+ * Instruction sets travel with the function, not with the file, so that one plain compiler command builds everything
+ * and no instruction of a higher level can leak into code that runs on a lower one.
+ */
+#if LQI_X86
+#define LQI_AVX2 __attribute__((target("avx2,fma,f16c")))
+#define LQI_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
+#define LQI_AVX512VBMI \
+  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define LQI_LIKELY(x) __builtin_expect(!!(x), 1)
+#define LQI_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define LQI_INLINE static inline __attribute__((always_inline))
+#define LQI_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define LQI_LIKELY(x) (x)
+#define LQI_UNLIKELY(x) (x)
+#define LQI_INLINE static inline
+#define LQI_PRINTF(fmt, args)
+#endif
+
+#define LQI_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Sum and product of sizes; 1 and *out untouched when the result does not fit. */
+LQI_INLINE int lqi_add_overflows(uint64_t a, uint64_t b, uint64_t *out)
+{
+  if (a > UINT64_MAX - b)
+    return 1;
+  *out = a + b;
+  return 0;
+}
+
+LQI_INLINE int lqi_mul_overflows(uint64_t a, uint64_t b, uint64_t *out)
+{
+  if (a != 0 && b > UINT64_MAX / a)
+    return 1;
+  *out = a * b;
+  return 0;
+}
+
+/* Number of pieces of size b that cover a; b > 0. Cannot wrap, unlike (a + b - 1) / b. */
+LQI_INLINE uint64_t lqi_ceil_div(uint64_t a, uint64_t b)
+{
+  return a / b + (a % b != 0);
+}
+
+LQI_INLINE uint64_t lqi_min_u64(uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
+#endif

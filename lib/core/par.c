@@ -1,0 +1,49 @@
+/*
+ * par.c - independent tasks on the caller's pool, on OpenMP, or one after another.
+ *
+ * Owns: the only OpenMP pragma of the library.
+ * Must not know: tensors.
+ */
+#include "par.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+/* A pool of unknown width gets this many tasks at most where each needs work space of its own. */
+#define HOOK_WORKERS 16
+
+uint32_t lqi_par_workers(const struct lqi_par *par)
+{
+  if (par->threads != 0)
+    return par->threads;
+  if (par->hook != NULL)
+    return HOOK_WORKERS;
+#ifdef _OPENMP
+  int threads = omp_get_max_threads();
+  return threads > 0 ? (uint32_t)threads : 1;
+#else
+  return 1;
+#endif
+}
+
+void lqi_parallel(const struct lqi_par *par, uint32_t tasks, lq_task_fn task, void *arg)
+{
+  uint32_t workers = lqi_par_workers(par);
+  if (par->hook != NULL && tasks > 1) {
+    par->hook(par->user, tasks, task, arg);
+    return;
+  }
+  if (workers > tasks)
+    workers = tasks;
+#ifdef _OPENMP
+  if (workers > 1) {
+#pragma omp parallel for schedule(static) num_threads((int)workers)
+    for (uint32_t i = 0; i < tasks; i++)
+      task(arg, i);
+    return;
+  }
+#endif
+  for (uint32_t i = 0; i < tasks; i++)
+    task(arg, i);
+}

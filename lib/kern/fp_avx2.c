@@ -1,0 +1,77 @@
+/*
+ * fp_avx2.c - floating-point kernels, AVX2.
+ *
+ * Owns: absmax, conversions and the inner product, 8 lanes wide.
+ * Must not know: codes.
+ */
+#include "kern_avx2.h"
+
+#include <math.h>
+
+#if LQI_X86
+
+LQI_INLINE LQI_AVX2 void fp_avx2_widen(const void *x, int32_t dtype, size_t n, float *out)
+{
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(out + i, avx2_load(x, dtype, i));
+  for (; i < n; i++)
+    out[i] = lqi_load(x, dtype, i);
+}
+
+LQI_INLINE LQI_AVX2 void fp_avx2_narrow(const float *x, int32_t dtype, size_t n, void *out)
+{
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    avx2_store_pair(out, dtype, i, _mm256_loadu_ps(x + i), _mm256_loadu_ps(x + i + 8), 1, 0);
+  for (; i < n; i++)
+    lqi_store(out, dtype, i, x[i]);
+}
+
+/* The 16 chains are the lanes of two vectors. */
+LQI_AVX2 float lqi_dot_avx2(const float *a, const float *b, size_t n)
+{
+  __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
+  size_t k = 0;
+  for (; k + 16 <= n; k += 16) {
+    low = _mm256_fmadd_ps(_mm256_loadu_ps(a + k), _mm256_loadu_ps(b + k), low);
+    high = _mm256_fmadd_ps(_mm256_loadu_ps(a + k + 8), _mm256_loadu_ps(b + k + 8), high);
+  }
+  if (k < n) {
+    float chain[16];
+    _mm256_storeu_ps(chain, low);
+    _mm256_storeu_ps(chain + 8, high);
+    for (size_t l = 0; k < n; l++, k++)
+      chain[l] = fmaf(a[k], b[k], chain[l]);
+    low = _mm256_loadu_ps(chain);
+    high = _mm256_loadu_ps(chain + 8);
+  }
+  low = _mm256_add_ps(low, high);
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(low), _mm256_extractf128_ps(low, 1));
+  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+
+#define FP_AVX2_ABSMAX(suffix, dtype)                               \
+  LQI_AVX2 float lqi_absmax_##suffix##_avx2(const void *x, size_t n) \
+  {                                                                 \
+    return avx2_absmax(x, dtype, 0, n);                             \
+  }
+
+#define FP_AVX2_CONVERT(suffix, dtype)                                          \
+  LQI_AVX2 void lqi_widen_##suffix##_avx2(const void *x, size_t n, float *out)  \
+  {                                                                             \
+    fp_avx2_widen(x, dtype, n, out);                                            \
+  }                                                                             \
+  LQI_AVX2 void lqi_narrow_##suffix##_avx2(const float *x, size_t n, void *out) \
+  {                                                                             \
+    fp_avx2_narrow(x, dtype, n, out);                                           \
+  }
+
+FP_AVX2_ABSMAX(f32, LQ_F32)
+FP_AVX2_ABSMAX(f16, LQ_F16)
+FP_AVX2_ABSMAX(bf16, LQ_BF16)
+FP_AVX2_CONVERT(f16, LQ_F16)
+FP_AVX2_CONVERT(bf16, LQ_BF16)
+
+#endif

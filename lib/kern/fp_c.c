@@ -1,0 +1,40 @@
+/*
+ * fp_c.c - floating-point kernels, portable C.
+ *
+ * Owns: the specification of absmax, conversions and the inner product.
+ * Must not know: codes.
+ */
+#include "kern_c.h"
+
+#include <math.h>
+
+float lqi_dot_c(const float *a, const float *b, size_t n)
+{
+  float chain[16] = {0};
+  for (size_t k = 0; k < n; k++)
+    chain[k % 16] = fmaf(a[k], b[k], chain[k % 16]);
+  for (size_t half = 8; half != 0; half /= 2)
+    for (size_t l = 0; l < half; l++)
+      chain[l] += chain[l + half];
+  return chain[0];
+}
+
+#define FP_KERNELS(suffix, dtype)                                                  \
+  float lqi_absmax_##suffix##_c(const void *x, size_t n)                           \
+  {                                                                                \
+    return lqi_absmax_any(x, dtype, 0, n);                                         \
+  }                                                                                \
+  void lqi_widen_##suffix##_c(const void *x, size_t n, float *out)                 \
+  {                                                                                \
+    for (size_t i = 0; i < n; i++)                                                 \
+      out[i] = lqi_load(x, dtype, i);                                              \
+  }                                                                                \
+  void lqi_narrow_##suffix##_c(const float *x, size_t n, void *out)                \
+  {                                                                                \
+    for (size_t i = 0; i < n; i++)                                                 \
+      lqi_store(out, dtype, i, x[i]);                                              \
+  }
+
+FP_KERNELS(f32, LQ_F32)
+FP_KERNELS(f16, LQ_F16)
+FP_KERNELS(bf16, LQ_BF16)

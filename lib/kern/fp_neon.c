@@ -1,0 +1,2 @@
+/* fp_neon.c */
+#include "kern_c.h"

@@ -1,0 +1,223 @@
+/*
+ * q4_avx512.c - 4-bit code books, AVX-512.
+ *
+ * Owns: encode and decode of blocks of 16-entry code books, 64 weights at a time.
+ * Must not know: which book it is, nested scales, tensors.
+ */
+#include "kern_avx512.h"
+
+#include <float.h>
+#include <math.h>
+
+#if LQI_X86
+
+/*
+ * Two ways to rank. The search takes four rounds, any book. The cells take one look-up: normalised values lie within
+ * [-1, 1], and ceil(v * 15.99) puts them into 32 cells; when no two bounds share a cell, the rank of v is the number of
+ * bounds in lower cells, plus one if v exceeds the bound of its own. Both are exact: the cell is a monotone function of
+ * v, rounding included, and decides only between values in different cells.
+ */
+struct q4_avx512_book {
+  __m512 bound;           /* by rank */
+  __m512 cell_bound[2];   /* by cell: its bound, +infinity if none */
+  __m512i cell_rank[2];   /* by cell: bounds in lower cells */
+  __m128i code;           /* by rank */
+};
+
+/*
+ * 1.5 * 2^23 makes the sum's unit 1, so its low bits hold the rounded product; upward, so that zero, where code books have
+ * a bound, is the last of its cell. |v| < 1 + 2^-20 gives -15..16: the low five bits tell them apart.
+ */
+LQI_INLINE LQI_AVX512 __m512i q4_avx512_cell(__m512 v)
+{
+  return _mm512_castps_si512(_mm512_fmadd_round_ps(v, _mm512_set1_ps(15.99f), _mm512_set1_ps(12582912.0f),
+                                                   _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
+}
+
+/*
+ * A bound that is the last value of its cell is never exceeded inside it and counts only for higher cells, so it may
+ * share the cell with another. Returns 0 if the book does not fit.
+ */
+LQI_INLINE LQI_AVX512 int q4_avx512_cells(struct q4_avx512_book *k)
+{
+  const __mmask16 all = 0x7fff;
+  const __m512i one = _mm512_set1_epi32(1);
+  __m512i bits = _mm512_castps_si512(k->bound), last = _mm512_set1_epi32(-1);
+  __m512 above = _mm512_castsi512_ps(_mm512_alignr_epi32(last, bits, 1));
+  __mmask16 within = _mm512_cmp_ps_mask(_mm512_abs_ps(k->bound), _mm512_set1_ps(1.0f), _CMP_LT_OQ);
+  __mmask16 falls = _mm512_cmp_ps_mask(k->bound, above, _CMP_GT_OQ);
+  if ((within & all) != all || (falls & (all >> 1)) != 0)
+    return 0;
+  /* The next value up: one more in magnitude, one less below zero, the smallest subnormal after either zero. */
+  __mmask16 negative = _mm512_cmp_ps_mask(k->bound, _mm512_setzero_ps(), _CMP_LT_OQ);
+  __mmask16 zero = _mm512_cmp_ps_mask(k->bound, _mm512_setzero_ps(), _CMP_EQ_OQ);
+  __m512i next = _mm512_mask_sub_epi32(_mm512_add_epi32(bits, one), negative, bits, one);
+  next = _mm512_mask_mov_epi32(next, zero, one);
+  __m512i cell = q4_avx512_cell(k->bound), origin = _mm512_castps_si512(_mm512_set1_ps(12582912.0f));
+  __mmask16 inner = all & _mm512_cmpeq_epi32_mask(cell, q4_avx512_cell(_mm512_castsi512_ps(next)));
+  __mmask16 shared = _mm512_cmpeq_epi32_mask(cell, _mm512_alignr_epi32(last, cell, 1));
+  if ((shared & inner & (inner >> 1)) != 0)
+    return 0;
+  cell = _mm512_sub_epi32(cell, origin);
+  __m512i low = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  __m512i high = _mm512_sub_epi32(low, _mm512_set1_epi32(16)), rank[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+  high = _mm512_mask_mov_epi32(high, 1, _mm512_set1_epi32(16));
+  __m512 bound[2] = {_mm512_set1_ps(INFINITY), _mm512_set1_ps(INFINITY)};
+  for (int i = 0; i < 15; i++) {
+    __m512i at = _mm512_set1_epi32(i), c = _mm512_permutexvar_epi32(at, cell);
+    __m512 b = _mm512_permutexvar_ps(at, k->bound);
+    __mmask16 own = (__mmask16)(0 - (inner >> i & 1));
+    rank[0] = _mm512_mask_add_epi32(rank[0], _mm512_cmplt_epi32_mask(c, low), rank[0], one);
+    rank[1] = _mm512_mask_add_epi32(rank[1], _mm512_cmplt_epi32_mask(c, high), rank[1], one);
+    bound[0] = _mm512_mask_mov_ps(bound[0], _mm512_mask_cmpeq_epi32_mask(own, c, low), b);
+    bound[1] = _mm512_mask_mov_ps(bound[1], _mm512_mask_cmpeq_epi32_mask(own, c, high), b);
+  }
+  for (int h = 0; h < 2; h++) {
+    k->cell_bound[h] = bound[h];
+    k->cell_rank[h] = rank[h];
+  }
+  return 1;
+}
+
+LQI_INLINE LQI_AVX512 __m512i q4_avx512_rank(const struct q4_avx512_book *k, __m512 v, int cells)
+{
+  const __m512i one = _mm512_set1_epi32(1);
+  if (cells) {
+    __m512i cell = q4_avx512_cell(v);
+    __m512 bound = _mm512_permutex2var_ps(k->cell_bound[0], cell, k->cell_bound[1]);
+    __m512i rank = _mm512_permutex2var_epi32(k->cell_rank[0], cell, k->cell_rank[1]);
+    return _mm512_mask_add_epi32(rank, _mm512_cmp_ps_mask(v, bound, _CMP_NLE_UQ), rank, one);
+  }
+  /* step - 1 + rank is the entry to look at, so the rank is kept with step - 1 added: 7, then +-4, +-2, +-1, +1 or 0. */
+  __m512i at = _mm512_set1_epi32(7);
+  for (int step = 4; step != 0; step >>= 1) {
+    __mmask16 above = _mm512_cmp_ps_mask(v, _mm512_permutexvar_ps(at, k->bound), _CMP_NLE_UQ);
+    at = _mm512_mask_add_epi32(_mm512_sub_epi32(at, _mm512_set1_epi32(step)), above, at, _mm512_set1_epi32(step));
+  }
+  return _mm512_mask_add_epi32(at, _mm512_cmp_ps_mask(v, _mm512_permutexvar_ps(at, k->bound), _CMP_NLE_UQ), at, one);
+}
+
+/* n <= 64 elements from `first` on, a multiple of 8. */
+LQI_INLINE LQI_AVX512 void q4_avx512_chunk(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t first,
+                                           size_t n, float r, uint8_t *codes, int cells)
+{
+  __m512i rank[4];
+  for (size_t i = 0; i < 4; i++) {
+    __m512 v = n == 64 ? avx512_load(x, dtype, first + 16 * i)
+                       : avx512_load_part(x, dtype, first + 16 * i, avx512_lanes(16 * i, n));
+    rank[i] = q4_avx512_rank(k, _mm512_mul_ps(v, _mm512_set1_ps(r)), cells);
+  }
+  /*
+   * Packing works inside each quarter q of the register and gathers 4 ranks of each vector i as dword 4q + i; the
+   * permutation of dwords puts them at 4i + q. Then a byte pair becomes 16 * first + second.
+   */
+  __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(rank[0], rank[1]), _mm512_packs_epi32(rank[2], rank[3]));
+  bytes = _mm512_permutexvar_epi32(_mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), bytes);
+  __m512i code = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(k->code), bytes);
+  __m256i packed = _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(code, _mm512_set1_epi16(0x0110)));
+  if (n == 64)
+    _mm256_storeu_si256((void *)codes, packed);
+  else
+    _mm256_mask_storeu_epi8(codes, (__mmask32)((1ull << (n / 2)) - 1u), packed);
+}
+
+LQI_INLINE LQI_AVX512 void q4_avx512_block(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t first,
+                                           size_t n, float r, uint8_t *codes, int cells)
+{
+  size_t i = 0;
+  for (; i + 64 <= n; i += 64)
+    q4_avx512_chunk(k, x, dtype, first + i, 64, r, codes + i / 2, cells);
+  if (i < n)
+    q4_avx512_chunk(k, x, dtype, first + i, n - i, r, codes + i / 2, cells);
+}
+
+LQI_INLINE LQI_AVX512 void q4_avx512_encode(const struct lqi_q4_book *book, const void *x, int32_t dtype, size_t blocks,
+                                            size_t block, float *absmax, uint8_t *codes)
+{
+  struct q4_avx512_book k;
+  k.bound = _mm512_loadu_ps(book->bound);
+  k.code = _mm_loadu_si128((const void *)book->code);
+  /* Making the cells costs about as much as 64 weights do. */
+  int cells = blocks * block >= 1024 && q4_avx512_cells(&k);
+  for (size_t b = 0; b < blocks; b++) {
+    size_t first = b * block;
+    float m = avx512_absmax(x, dtype, first, block), r = lqi_reciprocal(m);
+    absmax[b] = m;
+    if (LQI_LIKELY(cells && m <= FLT_MAX))
+      q4_avx512_block(&k, x, dtype, first, block, r, codes + first / 2, 1);
+    else
+      q4_avx512_block(&k, x, dtype, first, block, r, codes + first / 2, 0);
+  }
+}
+
+/*
+ * The 16 products of a block are made first, rounded to the output type, so that decoding is a look-up. Dword lane j of
+ * eight code bytes needs byte j / 2, shifted down by 4 if j is even; the look-up ignores the upper bits.
+ */
+LQI_INLINE LQI_AVX512 void q4_avx512_span_f32(__m512 table, const uint8_t *codes, size_t n, float *out, int stream)
+{
+  const __m512i byte = _mm512_set_epi64(0x0000000700000007, 0x0000000600000006, 0x0000000500000005, 0x0000000400000004,
+                                        0x0000000300000003, 0x0000000200000002, 0x0000000100000001, 0);
+  const __m512i shift = _mm512_set1_epi64(4);
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    uint64_t eight;
+    memcpy(&eight, codes + i / 2, sizeof eight);
+    __m512i code = _mm512_shuffle_epi8(_mm512_set1_epi64((long long)eight), byte);
+    code = _mm512_srlv_epi32(code, shift);
+    avx512_put(out + i, _mm512_castps_si512(_mm512_permutexvar_ps(code, table)), stream);
+  }
+  if (i < n) {
+    uint32_t four;
+    memcpy(&four, codes + i / 2, sizeof four);
+    __m512i code = _mm512_srlv_epi32(_mm512_shuffle_epi8(_mm512_set1_epi32((int)four), byte), shift);
+    _mm512_mask_storeu_ps(out + i, 0xff, _mm512_permutexvar_ps(code, table));
+  }
+}
+
+/* The same in words: quarter q of 16 code bytes needs bytes 4q to 4q + 3, each twice. */
+LQI_INLINE LQI_AVX512 void q4_avx512_span_half(__m512i table, const uint8_t *codes, size_t n, uint16_t *out, int stream)
+{
+  const __m512i byte = _mm512_set_epi64(0x000f000f000e000e, 0x000d000d000c000c, 0x000b000b000a000a, 0x0009000900080008,
+                                        0x0007000700060006, 0x0005000500040004, 0x0003000300020002, 0x0001000100000000);
+  const __m512i shift = _mm512_set1_epi32(4);
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    __m512i code = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(codes + i / 2)));
+    code = _mm512_srlv_epi16(_mm512_shuffle_epi8(code, byte), shift);
+    avx512_put(out + i, _mm512_permutexvar_epi16(code, table), stream);
+  }
+  if (i < n) {
+    __m128i some = _mm_maskz_loadu_epi8((__mmask16)((1u << (n - i) / 2) - 1u), codes + i / 2);
+    __m512i code = _mm512_srlv_epi16(_mm512_shuffle_epi8(_mm512_broadcast_i32x4(some), byte), shift);
+    _mm512_mask_storeu_epi16(out + i, (1u << (n - i)) - 1u, _mm512_permutexvar_epi16(code, table));
+  }
+}
+
+LQI_INLINE LQI_AVX512 void q4_avx512_span(const void *value, float scale, const uint8_t *codes, size_t n, int32_t dtype,
+                                          void *out, int stream)
+{
+  __m512 table = _mm512_mul_ps(_mm512_loadu_ps(value), _mm512_set1_ps(scale));
+  if (dtype == LQ_F32)
+    q4_avx512_span_f32(table, codes, n, out, stream);
+  else
+    q4_avx512_span_half(_mm512_broadcast_i64x4(avx512_to_half(table, dtype, 1)), codes, n, out, stream);
+}
+
+#define Q4_AVX512_KERNELS(suffix, dtype)                                                                       \
+  LQI_AVX512 void lqi_q4_encode_##suffix##_avx512(const struct lqi_q4_book *book, const void *x, size_t blocks, \
+                                                  size_t block, float *absmax, uint8_t *codes)                 \
+  {                                                                                                            \
+    q4_avx512_encode(book, x, dtype, blocks, block, absmax, codes);                                            \
+  }                                                                                                            \
+  LQI_AVX512 void lqi_q4_decode_##suffix##_avx512(const float *value, const uint8_t *codes, size_t blocks,     \
+                                                  size_t block, const float *absmax, void *out, int stream)    \
+  {                                                                                                            \
+    x86_decode(q4_avx512_span, value, codes, 4, blocks, block, absmax, dtype, out, stream);                    \
+  }
+
+Q4_AVX512_KERNELS(f32, LQ_F32)
+Q4_AVX512_KERNELS(f16, LQ_F16)
+Q4_AVX512_KERNELS(bf16, LQ_BF16)
+
+#endif

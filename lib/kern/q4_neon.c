@@ -1,0 +1,2 @@
+/* q4_neon.c */
+#include "kern_c.h"

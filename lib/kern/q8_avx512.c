@@ -1,0 +1,261 @@
+/*
+ * q8_avx512.c - 8-bit codes, AVX-512: 256-entry code books and row-scaled integers.
+ *
+ * Owns: the q8 and i8 kernels that need no byte permutation.
+ * Must not know: which book it is, nested scales, tensors.
+ */
+#include "kern_avx512.h"
+
+#if LQI_X86
+
+/*
+ * Ranking is the binary search of the C version, eight rounds, without a memory access. Outcome c[j] of round j (1..8) is
+ * kept as bit j - 1, so a new one is or-ed in: the rank with its bits reversed. Round j compares with
+ *   bound[128 c[1] + 64 c[2] + .. + 2^(9-j) c[j-1] + 2^(8-j) - 1].
+ * Let e be the low four bits. With the bounds as 16 rows of 16, rows in bit-reversed order, round 5 needs entry e of
+ * column 7; round 6 entry e of column 8 c[5] + 3; round 7 of 8 c[5] + 4 c[6] + 1; round 8 of 8 c[5] + 4 c[6] + 2 c[7].
+ * Rounds 1 to 4 need column 15: entries 14, 12 + e, 8 + e, e.
+ */
+struct q8_avx512_book {
+  __m512 column[16];
+  __m512 round1, round2, round3;
+};
+
+LQI_INLINE LQI_AVX512 void q8_avx512_transpose(const float *rows, __m512 *column)
+{
+  static const uint8_t reversed[16] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
+  __m512 t[16], u[16];
+  for (size_t i = 0; i < 16; i += 2) {
+    __m512 a = _mm512_loadu_ps(rows + 16 * (size_t)reversed[i]), b = _mm512_loadu_ps(rows + 16 * (size_t)reversed[i + 1]);
+    t[i] = _mm512_unpacklo_ps(a, b);
+    t[i + 1] = _mm512_unpackhi_ps(a, b);
+  }
+  for (size_t i = 0; i < 16; i += 4)
+    for (size_t h = 0; h < 2; h++) {
+      __m512d a = _mm512_castps_pd(t[i + h]), b = _mm512_castps_pd(t[i + h + 2]);
+      u[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      u[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+  for (size_t i = 0; i < 4; i++) {
+    __m512 a = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88), b = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88);
+    __m512 c = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd), d = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
+    column[i] = _mm512_shuffle_f32x4(a, b, 0x88);
+    column[i + 4] = _mm512_shuffle_f32x4(c, d, 0x88);
+    column[i + 8] = _mm512_shuffle_f32x4(a, b, 0xdd);
+    column[i + 12] = _mm512_shuffle_f32x4(c, d, 0xdd);
+  }
+}
+
+LQI_INLINE LQI_AVX512 void q8_avx512_prepare(struct q8_avx512_book *k, const float *bound)
+{
+  q8_avx512_transpose(bound, k->column);
+  __m512 last = k->column[15];
+  k->round1 = _mm512_permutexvar_ps(_mm512_set1_epi32(14), last);
+  k->round2 = _mm512_permutexvar_ps(_mm512_set4_epi32(13, 12, 13, 12), last);
+  k->round3 = _mm512_permutexvar_ps(_mm512_set4_epi32(11, 10, 9, 8), last);
+}
+
+/* Outcome of a round: not (v <= bound), true for NaN; and its bit in the reversed rank. */
+LQI_INLINE LQI_AVX512 __mmask16 q8_avx512_above(__m512 v, __m512 bound)
+{
+  return _mm512_cmp_ps_mask(v, bound, _CMP_NLE_UQ);
+}
+
+LQI_INLINE LQI_AVX512 __m512i q8_avx512_keep(__m512i rank, __mmask16 outcome, int bit)
+{
+  return _mm512_mask_or_epi32(rank, outcome, rank, _mm512_set1_epi32(bit));
+}
+
+/* Entry e of column a or, if c[5], of column b. */
+LQI_INLINE LQI_AVX512 __m512 q8_avx512_entry(__m512 a, __m512i rank, __m512 b)
+{
+  return _mm512_permutex2var_ps(a, rank, b);
+}
+
+LQI_INLINE LQI_AVX512 __m512i q8_avx512_rank(const struct q8_avx512_book *k, __m512 v)
+{
+  const __m512 *col = k->column;
+  __m512i e = _mm512_maskz_set1_epi32(q8_avx512_above(v, k->round1), 1);
+  e = q8_avx512_keep(e, q8_avx512_above(v, _mm512_permutexvar_ps(e, k->round2)), 2);
+  e = q8_avx512_keep(e, q8_avx512_above(v, _mm512_permutexvar_ps(e, k->round3)), 4);
+  e = q8_avx512_keep(e, q8_avx512_above(v, _mm512_permutexvar_ps(e, col[15])), 8);
+  e = q8_avx512_keep(e, q8_avx512_above(v, _mm512_permutexvar_ps(e, col[7])), 16);
+  __mmask16 c6 = q8_avx512_above(v, q8_avx512_entry(col[3], e, col[11]));
+  __m512 no = q8_avx512_entry(col[1], e, col[9]), yes = q8_avx512_entry(col[5], e, col[13]);
+  __mmask16 c7 = q8_avx512_above(v, _mm512_mask_blend_ps(c6, no, yes));
+  no = _mm512_mask_blend_ps(c7, q8_avx512_entry(col[0], e, col[8]), q8_avx512_entry(col[2], e, col[10]));
+  yes = _mm512_mask_blend_ps(c7, q8_avx512_entry(col[4], e, col[12]), q8_avx512_entry(col[6], e, col[14]));
+  __mmask16 c8 = q8_avx512_above(v, _mm512_mask_blend_ps(c6, no, yes));
+  return q8_avx512_keep(q8_avx512_keep(q8_avx512_keep(e, c6, 32), c7, 64), c8, 128);
+}
+
+/* The bits of each byte in reverse order, a nibble at a time. */
+LQI_INLINE LQI_AVX512 __m512i q8_avx512_reverse(__m512i x)
+{
+  const __m512i up = _mm512_set4_epi32((int)0xf070b030, (int)0xd0509010, (int)0xe060a020, (int)0xc0408000);
+  const __m512i down = _mm512_set4_epi32(0x0f070b03, 0x0d050901, 0x0e060a02, 0x0c040800), nibble = _mm512_set1_epi8(15);
+  __m512i high = _mm512_and_si512(_mm512_srli_epi16(x, 4), nibble);
+  return _mm512_or_si512(_mm512_shuffle_epi8(up, _mm512_and_si512(x, nibble)), _mm512_shuffle_epi8(down, high));
+}
+
+/* Four vectors of dwords 0..255 to 64 bytes. Packing works inside quarters; the dword permutation restores the order. */
+LQI_INLINE LQI_AVX512 __m512i q8_avx512_bytes(__m512i a, __m512i b, __m512i c, __m512i d)
+{
+  __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+  return _mm512_permutexvar_epi32(_mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), bytes);
+}
+
+/* n <= 64 elements from `first` on. */
+LQI_INLINE LQI_AVX512 void q8_avx512_chunk(const struct q8_avx512_book *k, const void *x, int32_t dtype, size_t first,
+                                           size_t n, float r, uint8_t *codes)
+{
+  __m512i rank[4];
+  for (size_t i = 0; i < 4; i++) {
+    __m512 v = n == 64 ? avx512_load(x, dtype, first + 16 * i)
+                       : avx512_load_part(x, dtype, first + 16 * i, avx512_lanes(16 * i, n));
+    rank[i] = q8_avx512_rank(k, _mm512_mul_ps(v, _mm512_set1_ps(r)));
+  }
+  __m512i bytes = q8_avx512_reverse(q8_avx512_bytes(rank[0], rank[1], rank[2], rank[3]));
+  if (n == 64)
+    _mm512_storeu_si512(codes, bytes);
+  else
+    _mm512_mask_storeu_epi8(codes, (1ull << n) - 1u, bytes);
+}
+
+LQI_INLINE LQI_AVX512 void q8_avx512_encode(const struct lqi_q8_book *book, const void *x, int32_t dtype, size_t blocks,
+                                            size_t block, float *absmax, uint8_t *codes)
+{
+  struct q8_avx512_book k;
+  q8_avx512_prepare(&k, book->bound);
+  for (size_t b = 0; b < blocks; b++) {
+    size_t first = b * block, end = first + block, i = first;
+    float m = avx512_absmax(x, dtype, first, block), r = lqi_reciprocal(m);
+    absmax[b] = m;
+    for (; i + 64 <= end; i += 64)
+      q8_avx512_chunk(&k, x, dtype, i, 64, r, codes + i);
+    if (i < end)
+      q8_avx512_chunk(&k, x, dtype, i, end - i, r, codes + i);
+  }
+}
+
+/* Entry of 256 by eight look-ups in 32; bits 5 to 7 of the code choose among them. */
+LQI_INLINE LQI_AVX512 __m512 q8_avx512_value(const float *value, __m512i code)
+{
+  __mmask16 k5 = _mm512_test_epi32_mask(code, _mm512_set1_epi32(32));
+  __mmask16 k6 = _mm512_test_epi32_mask(code, _mm512_set1_epi32(64));
+  __mmask16 k7 = _mm512_test_epi32_mask(code, _mm512_set1_epi32(128));
+  __m512 part[8];
+  for (size_t i = 0; i < 8; i++)
+    part[i] = _mm512_permutex2var_ps(_mm512_loadu_ps(value + 32 * i), code, _mm512_loadu_ps(value + 32 * i + 16));
+  for (size_t i = 0; i < 8; i += 2)
+    part[i] = _mm512_mask_blend_ps(k5, part[i], part[i + 1]);
+  for (size_t i = 0; i < 8; i += 4)
+    part[i] = _mm512_mask_blend_ps(k6, part[i], part[i + 2]);
+  return _mm512_mask_blend_ps(k7, part[0], part[4]);
+}
+
+LQI_INLINE LQI_AVX512 void q8_avx512_span(const void *value, float scale, const uint8_t *codes, size_t n, int32_t dtype,
+                                          void *out, int stream)
+{
+  const __m512 s = _mm512_set1_ps(scale);
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    __m512 a = q8_avx512_value(value, _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(codes + i))));
+    __m512 b = q8_avx512_value(value, _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(codes + i + 16))));
+    avx512_store_pair(out, dtype, i, _mm512_mul_ps(a, s), _mm512_mul_ps(b, s), 1, stream);
+  }
+  for (; i < n; i += 16) {
+    __mmask16 lanes = avx512_lanes(i, n);
+    __m512 a = q8_avx512_value(value, _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, codes + i)));
+    avx512_store_part(out, dtype, i, _mm512_mul_ps(a, s), 1, lanes);
+  }
+}
+
+/* Conversion rounds to nearest even; a product that is NaN or not below 127.5 has its lane cleared. */
+LQI_INLINE LQI_AVX512 __m512i q8_avx512_i8(__m512 x, __m512 scale)
+{
+  __m512 p = _mm512_mul_ps(x, scale);
+  __mmask16 fits = _mm512_cmp_ps_mask(_mm512_abs_ps(p), _mm512_set1_ps(127.5f), _CMP_LT_OQ);
+  return _mm512_maskz_cvtps_epi32(fits, p);
+}
+
+LQI_INLINE LQI_AVX512 void q8_avx512_i8_encode(const void *x, int32_t dtype, size_t n, float scale, int8_t *codes)
+{
+  const __m512 s = _mm512_set1_ps(scale);
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    _mm_storeu_si128((void *)(codes + i), _mm512_cvtepi32_epi8(q8_avx512_i8(avx512_load(x, dtype, i), s)));
+  if (i < n) {
+    __mmask16 lanes = avx512_lanes(i, n);
+    __m512i code = q8_avx512_i8(avx512_load_part(x, dtype, i, lanes), s);
+    _mm_mask_storeu_epi8(codes + i, lanes, _mm512_cvtepi32_epi8(code));
+  }
+}
+
+LQI_INLINE LQI_AVX512 __m512 q8_avx512_i8_value(__m128i codes, __m512 stat)
+{
+  const __m512 step = _mm512_castsi512_ps(_mm512_set1_epi32(0x3c010204));
+  return _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)), stat), step);
+}
+
+LQI_INLINE LQI_AVX512 void q8_avx512_i8_span(const void *none, float stat, const uint8_t *codes, size_t n, int32_t dtype,
+                                             void *out, int stream)
+{
+  const __m512 s = _mm512_set1_ps(stat);
+  size_t i = 0;
+  (void)none;
+  for (; i + 32 <= n; i += 32) {
+    __m512 a = q8_avx512_i8_value(_mm_loadu_si128((const void *)(codes + i)), s);
+    __m512 b = q8_avx512_i8_value(_mm_loadu_si128((const void *)(codes + i + 16)), s);
+    avx512_store_pair(out, dtype, i, a, b, 1, stream);
+  }
+  for (; i < n; i += 16) {
+    __mmask16 lanes = avx512_lanes(i, n);
+    avx512_store_part(out, dtype, i, q8_avx512_i8_value(_mm_maskz_loadu_epi8(lanes, codes + i), s), 1, lanes);
+  }
+}
+
+LQI_AVX512 int32_t lqi_dot_i8_avx512(const int8_t *a, const int8_t *b, size_t n)
+{
+  __m512i sum = _mm512_setzero_si512();
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    __m512i u = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)(a + i)));
+    __m512i v = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)(b + i)));
+    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(u, v));
+  }
+  if (i < n) {
+    __mmask32 lanes = (1u << (n - i)) - 1u;
+    __m512i u = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(lanes, a + i));
+    __m512i v = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(lanes, b + i));
+    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(u, v));
+  }
+  return _mm512_reduce_add_epi32(sum);
+}
+
+#define Q8_AVX512_KERNELS(suffix, dtype)                                                                        \
+  LQI_AVX512 void lqi_q8_encode_##suffix##_avx512(const struct lqi_q8_book *book, const void *x, size_t blocks, \
+                                                  size_t block, float *absmax, uint8_t *codes)                  \
+  {                                                                                                             \
+    q8_avx512_encode(book, x, dtype, blocks, block, absmax, codes);                                             \
+  }                                                                                                             \
+  LQI_AVX512 void lqi_q8_decode_##suffix##_avx512(const float *value, const uint8_t *codes, size_t blocks,      \
+                                                  size_t block, const float *absmax, void *out, int stream)     \
+  {                                                                                                             \
+    x86_decode(q8_avx512_span, value, codes, 8, blocks, block, absmax, dtype, out, stream);                     \
+  }                                                                                                             \
+  LQI_AVX512 void lqi_i8_encode_##suffix##_avx512(const void *x, size_t n, float scale, int8_t *codes)          \
+  {                                                                                                             \
+    q8_avx512_i8_encode(x, dtype, n, scale, codes);                                                             \
+  }                                                                                                             \
+  LQI_AVX512 void lqi_i8_decode_##suffix##_avx512(const int8_t *codes, size_t n, float stat, void *out,         \
+                                                  int stream)                                                   \
+  {                                                                                                             \
+    x86_decode(q8_avx512_i8_span, NULL, (const void *)codes, 8, 1, n, &stat, dtype, out, stream);               \
+  }
+
+Q8_AVX512_KERNELS(f32, LQ_F32)
+Q8_AVX512_KERNELS(f16, LQ_F16)
+Q8_AVX512_KERNELS(bf16, LQ_BF16)
+
+#endif

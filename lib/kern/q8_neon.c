@@ -1,0 +1,2 @@
+/* q8_neon.c */
+#include "kern_c.h"

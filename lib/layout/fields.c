@@ -1,0 +1,222 @@
+/*
+ * fields.c - the flat JSON objects that describe a tensor: quant_state of bitsandbytes, meta of our own layout.
+ *
+ * Owns: a scanner for one object of strings, numbers and one array. It does not recurse: members it does not know are
+ * skipped by counting brackets.
+ * Must not know: what the fields mean together.
+ */
+#include "layout.h"
+
+#include "../core/decimal.h"
+
+#include <string.h>
+
+struct scanner {
+  const char *s;
+  uint64_t n, at;
+  struct lqi_fields *out;
+};
+
+static const struct {
+  int32_t dtype;
+  const char *name;
+} dtype_names[] = {{LQ_F32, "float32"}, {LQ_F16, "float16"}, {LQ_BF16, "bfloat16"}};
+
+const char *lqi_dtype_name(int32_t dtype)
+{
+  for (size_t i = 0; i < LQI_COUNT(dtype_names); i++)
+    if (dtype_names[i].dtype == dtype)
+      return dtype_names[i].name;
+  return "";
+}
+
+int32_t lqi_dtype_from_name(const char *name)
+{
+  for (size_t i = 0; i < LQI_COUNT(dtype_names); i++)
+    if (strcmp(dtype_names[i].name, name) == 0)
+      return dtype_names[i].dtype;
+  return 0;
+}
+
+void lqi_text_add_shape(struct lqi_text *t, const struct lqi_shape *shape)
+{
+  lqi_text_add(t, "[");
+  for (uint32_t i = 0; i < shape->ndim; i++) {
+    lqi_text_add(t, i != 0 ? ", " : "");
+    lqi_text_add_u64(t, shape->dim[i]);
+  }
+  lqi_text_add(t, "]");
+}
+
+static int is_space(char c)
+{
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* The next byte that is not white space, 0 at the end. */
+static char peek(struct scanner *in)
+{
+  while (in->at < in->n && is_space(in->s[in->at]))
+    in->at++;
+  return in->at < in->n ? in->s[in->at] : '\0';
+}
+
+static int take(struct scanner *in, char c)
+{
+  if (peek(in) != c || in->at == in->n)
+    return 0;
+  in->at++;
+  return 1;
+}
+
+/* Skips a string without decoding it. */
+static int skip_string(struct scanner *in)
+{
+  if (!take(in, '"'))
+    return 0;
+  for (; in->at < in->n && in->s[in->at] != '"'; in->at++) {
+    in->at += in->s[in->at] == '\\';
+    if (in->at < in->n && (unsigned char)in->s[in->at] < 0x20)
+      return 0;
+  }
+  return in->at < in->n && ++in->at != 0;
+}
+
+/* A string without escapes into out[0..room); longer ones are cut, so that they equal no known word. */
+static int take_string(struct scanner *in, char *out, size_t room)
+{
+  peek(in);
+  uint64_t first = in->at + 1;
+  if (!skip_string(in))
+    return 0;
+  size_t n = (size_t)lqi_min_u64(in->at - 1 - first, room - 1);
+  memcpy(out, in->s + first, n);
+  out[n] = '\0';
+  return 1;
+}
+
+static int is_number_byte(char c)
+{
+  return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+}
+
+static int take_double(struct scanner *in, double *out)
+{
+  peek(in);
+  uint64_t first = in->at;
+  while (in->at < in->n && is_number_byte(in->s[in->at]))
+    in->at++;
+  return lqi_parse_double(in->s + first, (size_t)(in->at - first), out);
+}
+
+static int take_u64(struct scanner *in, uint64_t *out)
+{
+  peek(in);
+  uint64_t first = in->at, v = 0;
+  for (; in->at < in->n && in->s[in->at] >= '0' && in->s[in->at] <= '9'; in->at++)
+    if (lqi_mul_overflows(v, 10, &v) || lqi_add_overflows(v, (uint64_t)(in->s[in->at] - '0'), &v))
+      return 0;
+  *out = v;
+  return in->at != first && (in->at == in->n || !is_number_byte(in->s[in->at]));
+}
+
+static int take_word(struct scanner *in, const char *word)
+{
+  peek(in);
+  size_t n = strlen(word);
+  if (in->n - in->at < n || memcmp(in->s + in->at, word, n) != 0)
+    return 0;
+  in->at += n;
+  return 1;
+}
+
+/* "shape": an array of sizes, or null where the writer did not know it. */
+static int take_shape(struct scanner *in)
+{
+  struct lqi_fields *out = in->out;
+  if (take_word(in, "null"))
+    return 1;
+  if (!take(in, '['))
+    return 0;
+  out->has_shape = 1;
+  if (take(in, ']'))
+    return 1;
+  do {
+    if (out->ndim == LQ_MAX_DIMS || !take_u64(in, &out->dims[out->ndim++]))
+      return 0;
+  } while (take(in, ','));
+  return take(in, ']');
+}
+
+/* Any value: strings and brackets are followed, the rest runs to the next comma or bracket. */
+static int skip_value(struct scanner *in)
+{
+  int depth = 0;
+  for (;;) {
+    char c = peek(in);
+    if (c == '\0')
+      return 0;
+    if (depth == 0 && (c == ',' || c == '}'))
+      return 1;
+    if (c == '"') {
+      if (!skip_string(in))
+        return 0;
+      continue;
+    }
+    depth += (c == '[' || c == '{') - (c == ']' || c == '}');
+    if (depth < 0)
+      return 0;
+    in->at++;
+  }
+}
+
+static int take_member(struct scanner *in, const char *name)
+{
+  struct lqi_fields *out = in->out;
+  if (strcmp(name, "method") == 0 || strcmp(name, "quant_type") == 0)
+    return take_string(in, out->method, sizeof out->method);
+  if (strcmp(name, "dtype") == 0)
+    return take_string(in, out->dtype, sizeof out->dtype);
+  if (strcmp(name, "nested_dtype") == 0)
+    return take_string(in, out->nested_dtype, sizeof out->nested_dtype);
+  if (strcmp(name, "libquant") == 0)
+    return take_u64(in, &out->version);
+  if (strcmp(name, "block_size") == 0 || strcmp(name, "blocksize") == 0)
+    return take_u64(in, &out->block_size);
+  if (strcmp(name, "nested_block_size") == 0 || strcmp(name, "nested_blocksize") == 0)
+    return take_u64(in, &out->nested_block_size);
+  if (strcmp(name, "outliers_dropped") == 0)
+    return take_u64(in, &out->outliers_dropped);
+  if (strcmp(name, "nested_offset") == 0)
+    return out->has_nested_offset = take_double(in, &out->nested_offset);
+  if (strcmp(name, "shape") == 0)
+    return !out->has_shape && take_shape(in);
+  return skip_value(in);
+}
+
+static int take_object(struct scanner *in)
+{
+  char name[32];
+  if (!take(in, '{'))
+    return 0;
+  if (!take(in, '}')) {
+    do {
+      if (!take_string(in, name, sizeof name) || !take(in, ':') || !take_member(in, name))
+        return 0;
+    } while (take(in, ','));
+    if (!take(in, '}'))
+      return 0;
+  }
+  return peek(in) == '\0' && in->at == in->n;
+}
+
+lq_status lqi_fields_parse(const char *text, uint64_t n, struct lqi_fields *out, struct lqi_text *why)
+{
+  *out = (struct lqi_fields){0};
+  struct scanner in = {text, n, 0, out};
+  if (take_object(&in))
+    return LQ_OK;
+  lqi_fail(why, LQ_E_LAYOUT, "text of the tensor's format is broken at byte ", NULL);
+  lqi_text_add_u64(why, in.at);
+  return LQ_E_LAYOUT;
+}

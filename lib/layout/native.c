@@ -1,0 +1,188 @@
+/*
+ * native.c - libquant's own layout: the planes as they are in memory and a text that says what they mean.
+ *
+ * Owns: names and shapes of native planes, the meta text.
+ * Must not know: other families, files.
+ */
+#include "layout.h"
+
+#include "../method/blockwise.h"
+#include "../method/registry.h"
+
+#include <string.h>
+
+#define META_VERSION 1
+
+static void native_describe(const struct lqi_store *store, struct lqi_text *t)
+{
+  lqi_text_clear(t);
+  lqi_text_add(t, "{\"libquant\": ");
+  lqi_text_add_u64(t, META_VERSION);
+  lqi_text_add(t, ", \"method\": \"");
+  lqi_text_add(t, store->method->name);
+  lqi_text_add(t, "\", \"dtype\": \"");
+  lqi_text_add(t, lqi_dtype_name(store->dtype));
+  lqi_text_add(t, "\", \"shape\": ");
+  lqi_text_add_shape(t, &store->shape);
+  if (store->block_size != 0) {
+    lqi_text_add(t, ", \"block_size\": ");
+    lqi_text_add_u64(t, store->block_size);
+  }
+  if (store->nested_block_size != 0) {
+    lqi_text_add(t, ", \"nested_block_size\": ");
+    lqi_text_add_u64(t, store->nested_block_size);
+  }
+  if (store->outliers_dropped && store->outliers != 0)
+    lqi_text_add(t, ", \"outliers_dropped\": 1");
+  lqi_text_add(t, "}");
+}
+
+/* Fills *out with plane number `which` of the fixed order below if the tensor has it; returns whether it does. */
+static int native_candidate(const struct lqi_store *store, const struct lqi_text *text, uint32_t which, lq_plane *out)
+{
+  const struct lqi_span *p = store->plane;
+  uint64_t n = p[LQI_SCALES].bytes;
+  switch (which) {
+  case 0:
+    lqi_set_plane(out, "meta", LQ_U8, 1, text->length, 0, text->s, text->length);
+    return 1;
+  case 1:
+    if (store->method == &lqi_method_none)
+      lqi_set_plane_shaped(out, "codes", store->dtype, store, &p[LQI_CODES]);
+    else if (store->method == &lqi_method_int8)
+      lqi_set_plane_shaped(out, "codes", LQ_I8, store, &p[LQI_CODES]);
+    else
+      lqi_set_plane(out, "codes", LQ_U8, 1, p[LQI_CODES].bytes, 0, p[LQI_CODES].data, p[LQI_CODES].bytes);
+    return 1;
+  case 2:
+    if (store->nested_block_size != 0)
+      lqi_set_plane(out, "scales", LQ_U8, 1, n, 0, p[LQI_SCALES].data, n);
+    else
+      lqi_set_plane(out, "scales", LQ_F32, 1, n / sizeof(float), 0, p[LQI_SCALES].data, n);
+    return store->method != &lqi_method_none;
+  case 3:
+    n = p[LQI_NESTED_SCALES].bytes;
+    lqi_set_plane(out, "nested_scales", LQ_F32, 1, n / sizeof(float), 0, p[LQI_NESTED_SCALES].data, n);
+    return store->nested_block_size != 0;
+  case 4:
+    lqi_set_plane(out, "nested_offset", LQ_F32, 1, 1, 0, &store->nested_offset, sizeof store->nested_offset);
+    return store->nested_block_size != 0;
+  case 5:
+    n = p[LQI_CODEBOOK].bytes;
+    lqi_set_plane(out, "codebook", LQ_F32, 1, n / sizeof(float), 0, p[LQI_CODEBOOK].data, n);
+    return n != 0;
+  case 6:
+    n = p[LQI_NESTED_CODEBOOK].bytes;
+    lqi_set_plane(out, "nested_codebook", LQ_F32, 1, n / sizeof(float), 0, p[LQI_NESTED_CODEBOOK].data, n);
+    return n != 0;
+  case 7:
+    lqi_set_plane(out, "outlier_columns", LQ_I64, 1, store->outliers, 0, p[LQI_OUTLIER_COLUMNS].data,
+                  p[LQI_OUTLIER_COLUMNS].bytes);
+    return store->outliers != 0;
+  default:
+    lqi_set_plane(out, "outliers", store->dtype, 2, store->shape.rows, store->outliers, p[LQI_OUTLIERS].data,
+                  p[LQI_OUTLIERS].bytes);
+    return store->outliers != 0 && !store->outliers_dropped;
+  }
+}
+
+#define CANDIDATES 9
+
+static uint32_t native_count(const struct lqi_store *store)
+{
+  static const struct lqi_text none = {0};
+  lq_plane ignored;
+  uint32_t count = 0;
+  ignored.size = sizeof ignored;
+  for (uint32_t i = 0; i < CANDIDATES; i++)
+    count += (uint32_t)native_candidate(store, &none, i, &ignored);
+  return count;
+}
+
+static void native_plane(const struct lqi_store *store, const struct lqi_text *text, uint32_t i, lq_plane *out)
+{
+  for (uint32_t which = 0; which < CANDIDATES; which++)
+    if (native_candidate(store, text, which, out) && i-- == 0)
+      return;
+}
+
+/* From the text to the fields of the store: every number is bounded before it is used. */
+static lq_status apply_meta(const struct lqi_fields *f, struct lqi_store *out, struct lqi_text *why)
+{
+  if (f->version != META_VERSION)
+    return lqi_fail(why, LQ_E_VERSION, "meta is of a version that this library does not know", NULL);
+  out->method = lqi_method_by_name(f->method);
+  out->dtype = lqi_dtype_from_name(f->dtype);
+  if (out->method == NULL)
+    return lqi_fail(why, LQ_E_UNSUPPORTED, "unknown method ", f->method);
+  if (out->dtype == 0 || !f->has_shape)
+    return lqi_fail(why, LQ_E_LAYOUT, "meta lacks dtype or shape", NULL);
+  lq_status s = lqi_shape_set(&out->shape, f->ndim, f->dims);
+  if (s != LQ_OK)
+    return lqi_fail(why, LQ_E_LAYOUT, "shape in meta overflows", NULL);
+  if (f->block_size > UINT32_MAX || f->nested_block_size > UINT32_MAX)
+    return lqi_fail(why, LQ_E_LAYOUT, "block size in meta is out of range", NULL);
+  out->block_size = (uint32_t)f->block_size;
+  out->nested_block_size = (uint32_t)f->nested_block_size;
+  out->outliers_dropped = f->outliers_dropped != 0;
+  return LQ_OK;
+}
+
+static lq_status take_nested(const struct lqi_import *in, struct lqi_store *out, struct lqi_text *why)
+{
+  struct lqi_span offset;
+  lq_status s = lqi_take_plane(in, "nested_scales", LQ_F32, 0, &out->plane[LQI_NESTED_SCALES], why);
+  if (s == LQ_OK)
+    s = lqi_take_plane(in, "nested_offset", LQ_F32, 0, &offset, why);
+  if (s == LQ_OK)
+    s = lqi_take_plane(in, "nested_codebook", LQ_F32, 1, &out->plane[LQI_NESTED_CODEBOOK], why);
+  if (s != LQ_OK)
+    return s;
+  if (offset.bytes != sizeof(float))
+    return lqi_fail(why, LQ_E_LAYOUT, "nested_offset must be one f32", NULL);
+  memcpy(&out->nested_offset, offset.data, sizeof(float));
+  return LQ_OK;
+}
+
+static lq_status take_outliers(const struct lqi_import *in, struct lqi_store *out, struct lqi_text *why)
+{
+  lq_status s = lqi_take_plane(in, "outlier_columns", LQ_I64, 1, &out->plane[LQI_OUTLIER_COLUMNS], why);
+  out->outliers = out->plane[LQI_OUTLIER_COLUMNS].bytes / sizeof(int64_t);
+  if (s == LQ_OK && out->outliers != 0 && !out->outliers_dropped)
+    s = lqi_take_plane(in, "outliers", out->dtype, 0, &out->plane[LQI_OUTLIERS], why);
+  return s;
+}
+
+static lq_status native_import(const struct lqi_import *in, struct lqi_store *out, struct lqi_text *why)
+{
+  struct lqi_span meta;
+  struct lqi_fields fields;
+  *out = (struct lqi_store){0};
+  lq_status s = lqi_take_plane(in, "meta", LQ_U8, 0, &meta, why);
+  if (s == LQ_OK)
+    s = lqi_fields_parse(meta.data, meta.bytes, &fields, why);
+  if (s == LQ_OK)
+    s = apply_meta(&fields, out, why);
+  if (s != LQ_OK)
+    return s;
+  int32_t code_dtype = out->method == &lqi_method_none ? out->dtype : out->method == &lqi_method_int8 ? LQ_I8 : LQ_U8;
+  s = lqi_take_plane(in, "codes", code_dtype, 0, &out->plane[LQI_CODES], why);
+  if (s != LQ_OK || out->method == &lqi_method_none)
+    return s;
+  s = lqi_take_plane(in, "scales", out->nested_block_size ? LQ_U8 : LQ_F32, 0, &out->plane[LQI_SCALES], why);
+  if (s == LQ_OK)
+    s = lqi_take_plane(in, "codebook", LQ_F32, 1, &out->plane[LQI_CODEBOOK], why);
+  if (s == LQ_OK && out->nested_block_size != 0)
+    s = take_nested(in, out, why);
+  if (s == LQ_OK && out->method == &lqi_method_int8)
+    s = take_outliers(in, out, why);
+  return s;
+}
+
+const struct lqi_layout lqi_layout_native = {
+  .id = LQ_LAYOUT_NATIVE,
+  .describe = native_describe,
+  .count = native_count,
+  .plane = native_plane,
+  .import = native_import,
+};

@@ -1,0 +1,146 @@
+/*
+ * method.h - what a method is: one constant table of functions, and the data that passes through them.
+ *
+ * Owns: the vtable, the parameters of a run, the encoded tensor in memory, the job of encoding one.
+ * Must not know: public handles, checkpoint families. The api resolves a config into plain parameters.
+ */
+#ifndef LQI_METHOD_H
+#define LQI_METHOD_H
+
+#include "../core/mem.h"
+#include "../core/par.h"
+#include "../core/shape.h"
+#include "../core/text.h"
+#include "../kern/kern.h"
+
+#include <stdatomic.h>
+
+struct lqi_method;
+
+/* A config, resolved and checked: no zero that means "default". */
+struct lqi_params {
+  const struct lqi_method *method;
+  uint32_t block_size;        /* elements a scale; 0 if the method has no blocks */
+  uint32_t nested_block_size; /* scales per second-level scale; 0: scales stay f32 */
+  int32_t compat;             /* LQ_COMPAT_* */
+  int32_t nonfinite;          /* LQ_NONFINITE_*, never AUTO */
+  float threshold;            /* 0: no outlier columns */
+};
+
+/* The arrays that an encoded tensor may have. A plane of no bytes is absent. */
+enum lqi_plane {
+  LQI_CODES,
+  LQI_SCALES,          /* f32, or u8 where nested */
+  LQI_NESTED_SCALES,   /* f32 */
+  LQI_CODEBOOK,        /* f32; absent where the method's own serves */
+  LQI_NESTED_CODEBOOK, /* likewise, for the u8 scales */
+  LQI_OUTLIER_COLUMNS, /* i64, ascending */
+  LQI_OUTLIERS,        /* [rows, outliers] in the tensor's dtype */
+  LQI_PLANES
+};
+
+struct lqi_span {
+  void *data;
+  uint64_t bytes;
+};
+
+/* An encoded tensor in memory. Everything that decoding needs, checked when it was made. */
+struct lqi_store {
+  const struct lqi_method *method;
+  struct lqi_shape shape;
+  int32_t dtype; /* of the weights before encoding */
+  uint32_t block_size;
+  uint32_t nested_block_size;
+  float nested_offset;
+  uint64_t outliers;        /* entries of LQI_OUTLIER_COLUMNS */
+  int32_t outliers_dropped; /* the reference's int8: columns are listed, their values gone */
+  struct lqi_span plane[LQI_PLANES];
+};
+
+/* Encoding one tensor. Tasks share it; they write disjoint parts of the planes, and `nonfinite` atomically. */
+struct lqi_job {
+  const struct lqi_params *params;
+  const struct lqi_kernels *kern;
+  const struct lqi_mem *mem;
+  const struct lqi_par *par;
+  const void *source; /* shape.count elements of dtype */
+  float *scales;      /* f32 scales: the plane itself, or work space where they will be nested */
+  struct lqi_store *store;
+  atomic_uint_fast64_t nonfinite;
+  atomic_uint_fast64_t first_nonfinite; /* flat index; UINT64_MAX: none */
+};
+
+struct lqi_block_codec;
+
+/*
+ * The vtable. Slots that may be NULL say what that means; none may be called blindly otherwise.
+ */
+struct lqi_method {
+  int32_t id;
+  uint32_t flags; /* LQ_METHOD_* */
+  uint32_t code_bits;
+  uint32_t default_block_size;
+  const char *name;
+  const char *text;
+  const struct lqi_block_codec *codec; /* code book of a blockwise method, otherwise NULL */
+
+  /* Are these values allowed together? NULL: yes. */
+  lq_status (*check)(const struct lqi_params *params, struct lqi_text *why);
+
+  /* What must be known before the planes can be sized: may allocate planes whose size depends on data. NULL: nothing. */
+  lq_status (*prepare)(struct lqi_job *job);
+
+  /* Bytes of each plane from shape, dtype and block sizes; a pure function. `bytes` comes zeroed. */
+  void (*layout)(const struct lqi_store *store, uint64_t bytes[LQI_PLANES]);
+
+  /* Number of pieces that can be encoded independently. */
+  uint64_t (*units)(const struct lqi_store *store);
+
+  /* Encodes pieces first .. first + count - 1. Any number of ranges may run at once. */
+  void (*encode)(struct lqi_job *job, uint64_t first, uint64_t count);
+
+  /*
+   * Elements first .. first + count - 1 of the flattened tensor to out[0..count) of `dtype`; stream as in kern.h.
+   * Ranges may run at once.
+   */
+  void (*decode)(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t first, uint64_t count,
+                 int32_t dtype, void *out, int stream);
+};
+
+/* registry.c: the methods, in the order of their ids. */
+uint32_t lqi_method_count(void);
+const struct lqi_method *lqi_method_at(uint32_t index);
+const struct lqi_method *lqi_method_by_id(int32_t id);
+const struct lqi_method *lqi_method_by_name(const char *name);
+
+/* Pointer to element i of an array of f32, f16 or bf16. */
+LQI_INLINE const void *lqi_element(const void *p, int32_t dtype, uint64_t i)
+{
+  return (const char *)p + i * lqi_dtype_size(dtype);
+}
+
+LQI_INLINE void *lqi_element_mut(void *p, int32_t dtype, uint64_t i)
+{
+  return (char *)p + i * lqi_dtype_size(dtype);
+}
+
+/* Whether a float is neither NaN nor infinite. */
+LQI_INLINE int lqi_is_finite(float x)
+{
+  return (lqi_f32_bits(x) & 0x7f800000u) != 0x7f800000u;
+}
+
+/* job.c: counts the elements of source[first..first + count) that are not finite, and keeps the lowest index. */
+void lqi_note_nonfinite(struct lqi_job *job, uint64_t first, uint64_t count);
+
+/* job.c: the largest finite magnitude among source[first..first + count), 0 if there is none. */
+float lqi_finite_absmax(const struct lqi_job *job, uint64_t first, uint64_t count);
+
+/*
+ * job.c: source[first..first + count) widened to f32 into v; with LQ_NONFINITE_SATURATE NaN becomes 0 and infinities
+ * become `limit` with their sign. Serves rare pieces, in chunks of at most LQI_CHUNK elements.
+ */
+#define LQI_CHUNK 64
+void lqi_load_chunk(const struct lqi_job *job, uint64_t first, size_t count, float limit, float *v);
+
+#endif
