@@ -4,10 +4,11 @@
  * ---------------------------------------------------------------------------------------------
  * WHAT IT DOES
  *
- * A weight matrix is quantized by replacing its numbers with small codes and a few scales. libquant does this in the
- * formats that trained models are shared in (bitsandbytes NF4, FP4 and LLM.int8; blockwise dynamic 8 bit), restores
- * them, multiplies with them, and turns them into the named arrays of a checkpoint and back. It reads and writes no
- * file, prints nothing, starts no thread of its own unless built with OpenMP, and keeps no state outside its handles.
+ * A weight matrix is quantized by replacing its numbers with small codes and a few scales. libquant
+ * does this in the formats that trained models are shared in (bitsandbytes NF4, FP4 and LLM.int8;
+ * blockwise dynamic 8 bit), restores them, multiplies with them, and turns them into the named
+ * arrays of a checkpoint and back. It reads and writes no file, prints nothing, starts no thread of
+ * its own unless built with OpenMP, and keeps no state outside its handles.
  *
  * ---------------------------------------------------------------------------------------------
  * A COMPLETE PROGRAM
@@ -36,7 +37,8 @@
  *         printf("%.3f bits per weight; %f became %f\n", lq_tensor_bits_per_weight(small),
  *                (double)w[5], (double)back[5]);
  *       else
- *         printf("%s: %s\n", lq_status_string(s), quantizer ? lq_quantizer_error_text(quantizer) : "");
+ *         printf("%s: %s\n", lq_status_string(s),
+ *                quantizer ? lq_quantizer_error_text(quantizer) : "");
  *       lq_tensor_destroy(small);
  *       lq_quantizer_destroy(quantizer);
  *       lq_tensor_destroy(dense);
@@ -48,43 +50,54 @@
  * THE THREE HANDLES
  *
  *   lq_config     what to do: a set of numbered keys, each with a type, bounds and a default.
- *   lq_tensor     a matrix (any rank), dense or quantized. Immutable once made, so many threads may read one.
- *   lq_quantizer  turns dense tensors into quantized ones by a config; keeps the last error text and a report.
+ *   lq_tensor     a matrix (any rank), dense or quantized. Immutable once made, so many threads
+ *                 may read one.
+ *   lq_quantizer  turns dense tensors into quantized ones by a config; keeps the last error text
+ *                 and a report.
  *
- * A quantized tensor is a set of planes: the codes, the scales, perhaps scales of the scales. lq_tensor_plane shows
- * them under the names of a checkpoint family (a layout), so that any program that writes safetensors can store them;
- * lq_tensor_from_planes makes the tensor again and refuses planes that contradict each other.
+ * A quantized tensor is a set of planes: the codes, the scales, perhaps scales of the scales.
+ * lq_tensor_plane shows them under the names of a checkpoint family (a layout), so that any program
+ * that writes safetensors can store them; lq_tensor_from_planes makes the tensor again and refuses
+ * planes that contradict each other.
  *
  * ---------------------------------------------------------------------------------------------
  * METHODS
  *
  *   none      f32, f16 or bf16 as they are
- *   nf4       4 bits: 16 quantiles of the normal distribution, one f32 scale a block (QLoRA, arXiv 2305.14314)
+ *   nf4       4 bits: 16 quantiles of the normal distribution, one f32 scale a block (QLoRA,
+ *             arXiv 2305.14314)
  *   fp4       4 bits: sign, two bits of exponent, one of mantissa; scales likewise
- *   int8      8 bits: integers -127..127, one scale a row; columns with outliers may stay dense (LLM.int8, 2208.07339)
- *   dynamic8  8 bits: a 256-entry code that is fine near zero, one scale a block (8-bit optimizers, 2110.02861)
+ *   int8      8 bits: integers -127..127, one scale a row; columns with outliers may stay dense
+ *             (LLM.int8, arXiv 2208.07339)
+ *   dynamic8  8 bits: a 256-entry code that is fine near zero, one scale a block (8-bit optimizers,
+ *             arXiv 2110.02861)
  *
- * Blocks run over the flattened tensor in row-major order; the last one may be short. "Nested" stores the scales of a
- * blockwise method in 8 bits too (key LQ_KEY_NESTED): 4.13 instead of 4.5 bits per weight for nf4 with blocks of 64.
+ * Blocks run over the flattened tensor in row-major order; the last one may be short. "Nested"
+ * stores the scales of a blockwise method in 8 bits too (key LQ_KEY_NESTED): 4.13 instead of 4.5
+ * bits per weight for nf4 with blocks of 64.
  *
  * ---------------------------------------------------------------------------------------------
  * PROMISES
  *
- *   Results    The same input gives the same bytes on every instruction set and for every number of threads.
- *   Rounding   Codes are the nearest of the format, ties as its reference breaks them. With LQ_KEY_COMPAT set to
- *              "bitsandbytes-cpu" codes, scales and offsets equal those of bitsandbytes 0.50 on a CPU byte for byte,
- *              NaN and infinity included.
- *   NaN, Inf   A weight that is not finite is an error that names its row and column (LQ_KEY_NONFINITE).
- *   Errors     Functions return LQ_OK or a negative code; results come through the last pointer, which is set to NULL
- *              or zero on failure. Nothing aborts, prints or exits. A call that failed may be repeated.
+ *   Results    The same input gives the same bytes on every instruction set and for every number of
+ *              threads.
+ *   Rounding   Codes are the nearest of the format, ties as its reference breaks them. With
+ *              LQ_KEY_COMPAT set to "bitsandbytes-cpu" codes, scales and offsets equal those of
+ *              bitsandbytes 0.50 on a CPU byte for byte, NaN and infinity included.
+ *   NaN, Inf   A weight that is not finite is an error that names its row and column
+ *              (LQ_KEY_NONFINITE).
+ *   Errors     Functions return LQ_OK or a negative code; results come through the last pointer,
+ *              which is set to NULL or zero on failure. Nothing aborts, prints or exits. A call
+ *              that failed may be repeated.
  *   Memory     Every allocation goes through the lq_alloc given at creation, if one was given.
- *   Threads    Each function states one of: "any thread" (no shared state), "one thread per handle" (a handle that is
- *              being changed belongs to one thread at a time; const handles may be shared), or "not during others".
+ *   Threads    Each function states one of: "any thread" (no shared state), "one thread per handle"
+ *              (a handle that is being changed belongs to one thread at a time; const handles may
+ *              be shared), or "not during others".
  *
- * Terms: N rows (output features), K columns (input features), block: consecutive elements under one scale, absmax: the
- * largest magnitude in a block, which is its scale. f16 and bf16 values travel as uint16_t bits. All sizes are in
- * elements unless a name says bytes. Strings are UTF-8; those returned live as long as the handle they came from, or
- * for ever where there is none.
+ * Terms: N rows (output features), K columns (input features), block: consecutive elements under
+ * one scale, absmax: the largest magnitude in a block, which is its scale. f16 and bf16 values
+ * travel as uint16_t bits. All sizes are in elements unless a name says bytes. Strings are UTF-8;
+ * those returned live as long as the handle they came from, or for ever where there is none.
  *
  * Licence: MIT. See LICENSE.
  */
@@ -139,15 +152,7 @@ enum {
 };
 
 /* Element types. Weights, activations and results are F32, F16 or BF16; planes may have any. */
-enum {
-  LQ_F32 = 1,
-  LQ_F16 = 2,
-  LQ_BF16 = 3,
-  LQ_I8 = 4,
-  LQ_U8 = 5,
-  LQ_I32 = 6,
-  LQ_I64 = 7
-};
+enum { LQ_F32 = 1, LQ_F16 = 2, LQ_BF16 = 3, LQ_I8 = 4, LQ_U8 = 5, LQ_I32 = 6, LQ_I64 = 7 };
 
 /* Methods; also by name: lq_method_from_name. */
 enum { LQ_NONE = 1, LQ_NF4 = 2, LQ_FP4 = 3, LQ_INT8 = 4, LQ_DYNAMIC8 = 5 };
@@ -160,14 +165,14 @@ enum {
 
 /* Keys of a config. lq_config_key_info gives type, bounds, default and text of each. */
 enum {
-  LQ_KEY_METHOD = 100,            /* choice: name of a method; default nf4 */
-  LQ_KEY_BLOCK_SIZE = 101,        /* elements a scale; 0: the method's default (nf4, fp4 64; dynamic8 256) */
-  LQ_KEY_NESTED = 102,            /* 1: quantize the scales too */
+  LQ_KEY_METHOD = 100,     /* choice: name of a method; default nf4 */
+  LQ_KEY_BLOCK_SIZE = 101, /* elements a scale; 0: the default of nf4, fp4 (64), dynamic8 (256) */
+  LQ_KEY_NESTED = 102,     /* 1: quantize the scales too */
   LQ_KEY_NESTED_BLOCK_SIZE = 103, /* scales per second-level scale; default 256 */
   LQ_KEY_COMPAT = 200,            /* choice: none, bitsandbytes-cpu */
   LQ_KEY_NONFINITE = 201,         /* choice: auto, error, saturate, keep, propagate */
-  LQ_KEY_THRESHOLD = 300,         /* int8: columns with a magnitude at or above it are outliers; 0: off */
-  LQ_KEY_THREADS = 900            /* threads of a call; 0: as many as OpenMP offers, 1: the caller's alone */
+  LQ_KEY_THRESHOLD = 300, /* int8: columns with a magnitude at or above it are outliers; 0: off */
+  LQ_KEY_THREADS = 900 /* threads of a call; 0: as many as OpenMP offers, 1: the caller's alone */
 };
 
 /* Values of LQ_KEY_COMPAT. */
@@ -177,9 +182,11 @@ enum { LQ_COMPAT_NONE = 0, LQ_COMPAT_BITSANDBYTES_CPU = 1 };
  * Values of LQ_KEY_NONFINITE: what to do with NaN and infinity.
  *   AUTO       ERROR; with a compat mode, PROPAGATE
  *   ERROR      LQ_E_NONFINITE, and the error text names row and column of the first one
- *   SATURATE   infinities become the largest finite magnitude of their block, NaN becomes 0; the report counts them
+ *   SATURATE   infinities become the largest finite magnitude of their block, NaN becomes 0; the
+ *              report counts them
  *   KEEP       a tensor that holds any comes back dense and unchanged (method none)
- *   PROPAGATE  codes and scales are what the arithmetic gives; what lq_tensor_from_planes accepts in scales, too
+ *   PROPAGATE  codes and scales are what the arithmetic gives; also: what lq_tensor_from_planes
+ *              accepts in scales
  */
 enum {
   LQ_NONFINITE_AUTO = 0,
@@ -201,17 +208,24 @@ enum {
 /* Most dimensions of a tensor. */
 enum { LQ_MAX_DIMS = 8 };
 
-/* ---- Types ---- */
+/*
+ * ---- Types ----
+ *
+ * The structs begin with `size`, which the caller sets to sizeof before a call; fields may be added
+ * behind the last one, never moved. A size below that of this release, or a bigger one whose tail
+ * is not zero, gives LQ_E_VERSION.
+ */
 
 typedef struct lq_config lq_config;
 typedef struct lq_tensor lq_tensor;
 typedef struct lq_quantizer lq_quantizer;
 
 /*
- * Where memory comes from. `alloc` returns at least `bytes` bytes at a multiple of `alignment` (a power of two, at most
- * 64), or NULL; `release` gets the pointer and the same two numbers. Called on the thread that called the library,
- * never from inside a parallel region; neither may call the library. Set `size` to sizeof(lq_alloc), `flags` to 0.
- * The struct is copied; `user` must outlive every handle made with it.
+ * Where memory comes from. `alloc` returns at least `bytes` bytes at a multiple of `alignment` (a
+ * power of two, at most 64), or NULL; `release` gets the pointer and the same two numbers. Called
+ * on the thread that called the library, never from inside a parallel region; neither may call the
+ * library. Set `size` to sizeof(lq_alloc), `flags` to 0. The struct is copied; `user` must outlive
+ * every handle made with it.
  */
 typedef struct lq_alloc {
   uint32_t size;
@@ -222,16 +236,17 @@ typedef struct lq_alloc {
 } lq_alloc;
 
 /*
- * A caller's thread pool. The library calls it with a number of independent tasks; it must call task(arg, i) once for
- * each i below `tasks`, on any threads, and return when all have ended.
+ * A caller's thread pool. The library calls it with a number of independent tasks; it must call
+ * task(arg, i) once for each i below `tasks`, on any threads, and return when all have ended.
  */
 typedef void (*lq_task_fn)(void *arg, uint32_t index);
 typedef void (*lq_parallel_fn)(void *user, uint32_t tasks, lq_task_fn task, void *arg);
 
 /*
- * One array of a tensor as a checkpoint stores it. For lq_tensor_plane the library fills it: `name` and `data` belong
- * to the tensor and live as long. For lq_tensor_from_planes the caller fills it. Set `size` to sizeof(lq_plane) before
- * either. `name` is the checkpoint's own less the module path, as "weight.absmax"; `ndim` 0 is a single element.
+ * One array of a tensor as a checkpoint stores it. For lq_tensor_plane the library fills it: `name`
+ * and `data` belong to the tensor and live as long. For lq_tensor_from_planes the caller fills it.
+ * Set `size` to sizeof(lq_plane) before either. `name` is the checkpoint's own less the module
+ * path, as "weight.absmax"; `ndim` 0 is a single element.
  */
 typedef struct lq_plane {
   uint32_t size;
@@ -247,7 +262,7 @@ typedef struct lq_plane {
 /* What the last lq_quantizer_run saw. Set `size` to sizeof(lq_report) before the call. */
 typedef struct lq_report {
   uint32_t size;
-  int32_t method;           /* of the result: LQ_NONE if the tensor was kept */
+  int32_t method; /* of the result: LQ_NONE if the tensor was kept */
   uint64_t elements;
   uint64_t nonfinite;       /* elements that were NaN or infinite; not counted with PROPAGATE */
   uint64_t first_nonfinite; /* flat index of the first, if there were any */
@@ -255,8 +270,9 @@ typedef struct lq_report {
 } lq_report;
 
 /*
- * How far b is from a, over all elements, in double precision. Set `size` to sizeof(lq_metrics) before the call.
- * Where a and b are equal: relative_error 0, sqnr_db infinite; where a is all zero and b is not: relative_error infinite.
+ * How far b is from a, over all elements, in double precision. Set `size` to sizeof(lq_metrics)
+ * before the call. Where a and b are equal: relative_error 0, sqnr_db infinite; where a is all zero
+ * and b is not: relative_error infinite.
  */
 typedef struct lq_metrics {
   uint32_t size;
@@ -267,7 +283,8 @@ typedef struct lq_metrics {
   double max_error;      /* largest |a[i] - b[i]| */
   uint64_t max_row;      /* where it is: row (all dimensions but the last, flattened) and column */
   uint64_t max_column;
-  double sum_a2, sum_b2, sum_d2, sum_ab; /* |a|^2, |b|^2, |a - b|^2, <a, b>: to join several tensors */
+  double sum_a2, sum_b2, sum_d2,
+      sum_ab; /* |a|^2, |b|^2, |a - b|^2, <a, b>: to join several tensors */
 } lq_metrics;
 
 /* A method, for menus and help texts. Set `size` to sizeof(lq_method_info) before the call. */
@@ -291,8 +308,8 @@ typedef struct lq_key_info {
   int64_t i64_min, i64_max, i64_default; /* LQ_TYPE_I64, LQ_TYPE_CHOICE */
   double f64_min, f64_max, f64_default;  /* LQ_TYPE_F64 */
   const char *name;                      /* as lq_config_set_text takes it */
-  const char *choices;                   /* LQ_TYPE_CHOICE: "none|bitsandbytes-cpu"; otherwise NULL */
-  const char *text;                      /* one line */
+  const char *choices; /* LQ_TYPE_CHOICE: "none|bitsandbytes-cpu"; otherwise NULL */
+  const char *text;    /* one line */
 } lq_key_info;
 
 /* ---- About the library. Any thread. Since 0.1. ---- */
@@ -313,9 +330,9 @@ LQ_API const char *lq_status_string(lq_status status);
 LQ_API const char *lq_cpu_features(void);
 
 /*
- * Caps the kernels of the whole process at a level named as above; NULL or "max" lifts the cap. For tests and
- * measurements: results do not change, only speed. LQ_E_UNSUPPORTED if the machine does not reach that level,
- * LQ_E_ARGUMENT for an unknown name. Not during others.
+ * Caps the kernels of the whole process at a level named as above; NULL or "max" lifts the cap. For
+ * tests and measurements: results do not change, only speed. LQ_E_UNSUPPORTED if the machine does
+ * not reach that level, LQ_E_ARGUMENT for an unknown name. Not during others.
  */
 LQ_API lq_status lq_cpu_limit(const char *level);
 
@@ -330,14 +347,15 @@ LQ_API const char *lq_method_name(int32_t method);
 /* Id of a method name, 0 if unknown. */
 LQ_API int32_t lq_method_from_name(const char *name);
 
-/* Describes method number `index` (below lq_method_count). LQ_E_ARGUMENT past the end, LQ_E_VERSION for a bad size. */
+/* Describes method number `index` (below lq_method_count). LQ_E_ARGUMENT past the end, LQ_E_VERSION
+ * for a bad size. */
 LQ_API lq_status lq_method_info_at(uint32_t index, lq_method_info *out);
 
 /* ---- Config. One thread per handle. Since 0.1. ---- */
 
 /*
- * Makes a config with every key at its default. `alloc` NULL: malloc and free. The caller owns *out and ends it with
- * lq_config_destroy. LQ_E_MEMORY, LQ_E_VERSION (bad alloc->size), LQ_E_ARGUMENT.
+ * Makes a config with every key at its default. `alloc` NULL: malloc and free. The caller owns *out
+ * and ends it with lq_config_destroy. LQ_E_MEMORY, LQ_E_VERSION (bad alloc->size), LQ_E_ARGUMENT.
  */
 LQ_API lq_status lq_config_create(const lq_alloc *alloc, lq_config **out);
 
@@ -347,7 +365,8 @@ LQ_API lq_status lq_config_clone(const lq_config *config, lq_config **out);
 /* Frees it; NULL is allowed. Tensors and quantizers made from it stay valid. */
 LQ_API void lq_config_destroy(lq_config *config);
 
-/* Sets an integer key or a choice. LQ_E_ARGUMENT for an unknown key, another type, or a value out of bounds. */
+/* Sets an integer key or a choice. LQ_E_ARGUMENT for an unknown key, another type, or a value out
+ * of bounds. */
 LQ_API lq_status lq_config_set_i64(lq_config *config, int32_t key, int64_t value);
 LQ_API lq_status lq_config_get_i64(const lq_config *config, int32_t key, int64_t *out);
 
@@ -355,13 +374,15 @@ LQ_API lq_status lq_config_get_i64(const lq_config *config, int32_t key, int64_t
 LQ_API lq_status lq_config_set_f64(lq_config *config, int32_t key, double value);
 LQ_API lq_status lq_config_get_f64(const lq_config *config, int32_t key, double *out);
 
-/* Sets any key by name from text: ("method", "nf4"), ("block_size", "128"), ("nested", "1"), ("threshold", "6"). */
+/* Sets any key by name from text: ("method", "nf4"), ("block_size", "128"), ("nested", "1"),
+ * ("threshold", "6"). */
 LQ_API lq_status lq_config_set_text(lq_config *config, const char *name, const char *value);
 
 /* Describes key number `index` from 0; LQ_E_ARGUMENT past the last. Any thread. */
 LQ_API lq_status lq_config_key_info(uint32_t index, lq_key_info *out);
 
-/* Calls with this config hand their parallel work to `parallel`; NULL: back to OpenMP, if built with it. */
+/* Calls with this config hand their parallel work to `parallel`; NULL: back to OpenMP, if built
+ * with it. */
 LQ_API lq_status lq_config_set_parallel(lq_config *config, lq_parallel_fn parallel, void *user);
 
 /* Why the last call that took this config as its first argument failed; "" if it did not. */
@@ -370,48 +391,59 @@ LQ_API const char *lq_config_error_text(const lq_config *config);
 /* ---- Tensors. Creating: any thread. Reading a const tensor: any thread. Since 0.1. ---- */
 
 /*
- * A dense tensor of zeros that owns its memory; fill it through lq_tensor_data. dtype: LQ_F32, LQ_F16 or LQ_BF16. ndim
- * 0..LQ_MAX_DIMS (0: one element); dimensions may be 0. `alloc` NULL: malloc and free. LQ_E_ARGUMENT, LQ_E_OVERFLOW,
- * LQ_E_MEMORY.
+ * A dense tensor of zeros that owns its memory; fill it through lq_tensor_data. dtype: LQ_F32,
+ * LQ_F16 or LQ_BF16. ndim 0..LQ_MAX_DIMS (0: one element); dimensions may be 0. `alloc` NULL:
+ * malloc and free. LQ_E_ARGUMENT, LQ_E_OVERFLOW, LQ_E_MEMORY.
  */
-LQ_API lq_status lq_tensor_create(const lq_alloc *alloc, int32_t dtype, uint32_t ndim, const uint64_t *dims,
-                                  lq_tensor **out);
+LQ_API lq_status lq_tensor_create(const lq_alloc *alloc, int32_t dtype, uint32_t ndim,
+                                  const uint64_t *dims, lq_tensor **out);
 
 /*
- * A dense tensor over the caller's memory, row-major and contiguous, aligned to its element; `bytes` must be exactly
- * what the shape needs (LQ_E_SHAPE). The memory must stay, unchanged, until the tensor is destroyed.
+ * A dense tensor over the caller's memory, row-major and contiguous, aligned to its element;
+ * `bytes` must be exactly what the shape needs (LQ_E_SHAPE). The memory must stay, unchanged, until
+ * the tensor is destroyed.
  */
-LQ_API lq_status lq_tensor_wrap(const lq_alloc *alloc, int32_t dtype, uint32_t ndim, const uint64_t *dims,
-                                const void *data, size_t bytes, lq_tensor **out);
+LQ_API lq_status lq_tensor_wrap(const lq_alloc *alloc, int32_t dtype, uint32_t ndim,
+                                const uint64_t *dims, const void *data, size_t bytes,
+                                lq_tensor **out);
 
 /*
- * A tensor from the planes of a checkpoint. `planes` are `count` structs of planes[0].size bytes each, in any order;
- * names as in lq_tensor_plane. dims may be NULL with ndim 0 where the planes hold the shape; if given they must agree.
- * borrow 0 copies the planes; 1 uses them in place: they must be aligned to their elements and stay, unchanged, until
- * the tensor is destroyed. Everything is checked here, once: sizes, names, code books, shape, scales that are not
- * finite (unless LQ_KEY_NONFINITE is PROPAGATE). LQ_E_LAYOUT, LQ_E_NONFINITE, LQ_E_UNSUPPORTED, LQ_E_MEMORY; the text
- * is in lq_config_error_text(config). The config gives the allocator. One thread per handle.
+ * A tensor from the planes of a checkpoint. `planes` are `count` structs of planes[0].size bytes
+ * each, in any order; names as in lq_tensor_plane. dims may be NULL with ndim 0 where the planes
+ * hold the shape; if given they must agree. borrow 0 copies the planes; 1 uses them in place: they
+ * must be aligned to their elements and stay, unchanged, until the tensor is destroyed. Everything
+ * is checked here, once: sizes, names, code books, shape, scales that are not finite (unless
+ * LQ_KEY_NONFINITE is PROPAGATE). LQ_E_LAYOUT, LQ_E_NONFINITE, LQ_E_UNSUPPORTED, LQ_E_MEMORY; the
+ * text is in lq_config_error_text(config). The config gives the allocator. One thread per handle.
  *
  * LQ_LAYOUT_BITSANDBYTES, 4 bit (code books are taken from the planes, not assumed):
- *   weight                                U8   [ceil(n / 2), 1]; any dtype and shape of as many bytes is read
+ *   weight                                U8   [ceil(n / 2), 1]; read in any dtype and shape
  *   weight.absmax                         F32  [blocks], or U8 if nested
  *   weight.quant_map                      F32  [16]
  *   weight.nested_absmax                  F32  [ceil(blocks / nested block size)]
  *   weight.nested_quant_map               F32  [256]
  *   weight.quant_state.bitsandbytes__nf4  U8   JSON text; or __fp4
  * LQ_LAYOUT_BITSANDBYTES, int8:
- *   weight I8 [N, K], SCB F32 [N] (or [N, 1]), weight_format U8 [], 0 (optional when reading)
- * LQ_LAYOUT_BITSANDBYTES, none: weight, dense.
+ *   weight         I8   [N, K]
+ *   SCB            F32  [N] or [N, 1]
+ *   weight_format  U8   [], 0; may be absent
+ * LQ_LAYOUT_BITSANDBYTES, none:
+ *   weight  dense
  * LQ_LAYOUT_NATIVE:
- *   meta            U8   JSON text: method, dtype, shape, block sizes
- *   codes           the data of none; U8 [ceil(n / 2)] of nf4 and fp4; U8 [n] of dynamic8; I8 of int8, tensor's shape
- *   scales          F32  [blocks], F32 [rows] of int8, or U8 [blocks] if nested
- *   nested_scales   F32  [ceil(blocks / nested block size)];  nested_offset  F32 [1]
- *   codebook        F32  [16] or [256], nested_codebook F32 [256]: only where not the standard one
- *   outlier_columns I64  [c], outliers [rows, c] in the tensor's dtype: int8 with a threshold
+ *   meta             U8   JSON text: method, dtype, shape, block sizes
+ *   codes            the data of none; U8 [ceil(n / 2)] of nf4 and fp4; U8 [n] of dynamic8; I8 of
+ *                    int8, with the tensor's shape
+ *   scales           F32  [blocks], F32 [rows] of int8, or U8 [blocks] if nested
+ *   nested_scales    F32  [ceil(blocks / nested block size)]
+ *   nested_offset    F32  [1]
+ *   codebook         F32  [16] or [256], only where it is not the method's own
+ *   nested_codebook  F32  [256], likewise
+ *   outlier_columns  I64  [c], int8 with a threshold
+ *   outliers         the tensor's dtype, [rows, c]
  */
-LQ_API lq_status lq_tensor_from_planes(lq_config *config, int32_t layout, const lq_plane *planes, uint32_t count,
-                                       uint32_t ndim, const uint64_t *dims, int32_t borrow, lq_tensor **out);
+LQ_API lq_status lq_tensor_from_planes(lq_config *config, int32_t layout, const lq_plane *planes,
+                                       uint32_t count, uint32_t ndim, const uint64_t *dims,
+                                       int32_t borrow, lq_tensor **out);
 
 /* A deep copy that owns all its memory. */
 LQ_API lq_status lq_tensor_clone(const lq_alloc *alloc, const lq_tensor *tensor, lq_tensor **out);
@@ -419,7 +451,8 @@ LQ_API lq_status lq_tensor_clone(const lq_alloc *alloc, const lq_tensor *tensor,
 /* Frees it; NULL is allowed. One thread per handle. */
 LQ_API void lq_tensor_destroy(lq_tensor *tensor);
 
-/* The dtype that the weights had, to which lq_dequantize restores them exactly as its reference would. */
+/* The dtype that the weights had, to which lq_dequantize restores them exactly as its reference
+ * would. */
 LQ_API int32_t lq_tensor_dtype(const lq_tensor *tensor);
 
 LQ_API uint32_t lq_tensor_ndim(const lq_tensor *tensor);
@@ -436,7 +469,8 @@ LQ_API void *lq_tensor_data(lq_tensor *tensor);
 /* Method id. */
 LQ_API int32_t lq_tensor_method(const lq_tensor *tensor);
 
-/* What the tensor was made with: LQ_KEY_METHOD, _BLOCK_SIZE, _NESTED, _NESTED_BLOCK_SIZE. LQ_E_ARGUMENT for others. */
+/* What the tensor was made with: LQ_KEY_METHOD, _BLOCK_SIZE, _NESTED, _NESTED_BLOCK_SIZE.
+ * LQ_E_ARGUMENT for others. */
 LQ_API lq_status lq_tensor_get_i64(const lq_tensor *tensor, int32_t key, int64_t *out);
 
 /* 8 * lq_tensor_nbytes / elements; 0 for an empty tensor. */
@@ -445,15 +479,17 @@ LQ_API double lq_tensor_bits_per_weight(const lq_tensor *tensor);
 /* How many planes the tensor has in a layout; 0 if the layout cannot hold it. */
 LQ_API uint32_t lq_tensor_plane_count(const lq_tensor *tensor, int32_t layout);
 
-/* Plane number i. LQ_E_UNSUPPORTED if the layout cannot hold the tensor, LQ_E_ARGUMENT past the last plane. */
-LQ_API lq_status lq_tensor_plane(const lq_tensor *tensor, int32_t layout, uint32_t i, lq_plane *out);
+/* Plane number i. LQ_E_UNSUPPORTED if the layout cannot hold the tensor, LQ_E_ARGUMENT past the
+ * last plane. */
+LQ_API lq_status lq_tensor_plane(const lq_tensor *tensor, int32_t layout, uint32_t i,
+                                 lq_plane *out);
 
 /* ---- Quantizer. One thread per handle. Since 0.1. ---- */
 
 /*
- * Makes a quantizer from a config, which is copied and may be destroyed. Values that contradict each other are refused
- * here: a block size on a rowwise method, a threshold without int8. LQ_E_ARGUMENT, LQ_E_MEMORY; in the first case the
- * reason is in lq_config_error_text(config).
+ * Makes a quantizer from a config, which is copied and may be destroyed. Values that contradict
+ * each other are refused here: a block size on a rowwise method, a threshold without int8.
+ * LQ_E_ARGUMENT, LQ_E_MEMORY; in the first case the reason is in lq_config_error_text(config).
  */
 LQ_API lq_status lq_quantizer_create(lq_config *config, lq_quantizer **out);
 
@@ -461,11 +497,13 @@ LQ_API lq_status lq_quantizer_create(lq_config *config, lq_quantizer **out);
 LQ_API void lq_quantizer_destroy(lq_quantizer *quantizer);
 
 /*
- * Quantizes a dense tensor. *out is a new tensor that owns its memory and does not refer to `weight`. A tensor of rank
- * above 2 is taken as a matrix of its last dimension by all others. LQ_E_NONFINITE, LQ_E_MEMORY, LQ_E_STATE (`weight`
- * is already quantized), LQ_E_UNSUPPORTED; the text is in lq_quantizer_error_text.
+ * Quantizes a dense tensor. *out is a new tensor that owns its memory and does not refer to
+ * `weight`. A tensor of rank above 2 is taken as a matrix of its last dimension by all others.
+ * LQ_E_NONFINITE, LQ_E_MEMORY, LQ_E_STATE (`weight` is already quantized), LQ_E_UNSUPPORTED; the
+ * text is in lq_quantizer_error_text.
  */
-LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weight, lq_tensor **out);
+LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weight,
+                                  lq_tensor **out);
 
 /* What the last run saw. LQ_E_STATE before the first. */
 LQ_API lq_status lq_quantizer_report(const lq_quantizer *quantizer, lq_report *out);
@@ -473,43 +511,50 @@ LQ_API lq_status lq_quantizer_report(const lq_quantizer *quantizer, lq_report *o
 /* Why the last run failed, as "weight [3, 17] is nan"; "" if it did not. */
 LQ_API const char *lq_quantizer_error_text(const lq_quantizer *quantizer);
 
-/* ---- Compute. Any thread; `how` gives threads or a thread pool and may be NULL. Since 0.1. ---- */
+/* ---- Compute. Any thread; `how` gives threads or a thread pool and may be NULL. Since 0.1. ----
+ */
 
 /*
- * The weights as F32, F16 or BF16, row-major. `bytes` must be what the shape needs (LQ_E_SHAPE). Each element is
- * value(code) * scale in f32, one rounding, then rounded once to the dtype.
+ * The weights as F32, F16 or BF16, row-major. `bytes` must be what the shape needs (LQ_E_SHAPE).
+ * Each element is value(code) * scale in f32, one rounding, then rounded once to the dtype.
  */
-LQ_API lq_status lq_dequantize(const lq_tensor *tensor, int32_t dtype, void *out, size_t bytes, const lq_config *how);
+LQ_API lq_status lq_dequantize(const lq_tensor *tensor, int32_t dtype, void *out, size_t bytes,
+                               const lq_config *how);
 
 /* Rows first_row .. first_row + rows - 1 alone; a row is the last dimension. */
-LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row, uint64_t rows, int32_t dtype,
-                                    void *out, size_t bytes, const lq_config *how);
+LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row, uint64_t rows,
+                                    int32_t dtype, void *out, size_t bytes, const lq_config *how);
 
 /*
- * y = x W^T + bias for a weight W of shape [N, K] (rank 2; others as lq_quantizer_run flattens them).
- * x: m rows of K elements of x_dtype, row i at element i * x_stride. y: m rows of N of y_dtype, at i * y_stride.
- * bias: N f32 values or NULL. Weights are decoded to f32, products accumulated in f32 in an order that depends on K
- * alone, and rounded once to y_dtype: the same bits for any number of threads, any m and any machine. x, y and bias do
- * not overlap. LQ_E_ARGUMENT, LQ_E_SHAPE (a stride below its row), LQ_E_MEMORY (work space of one row a thread).
+ * y = x W^T + bias for a weight W of shape [N, K] (rank 2; others as lq_quantizer_run flattens
+ * them). x: m rows of K elements of x_dtype, row i at element i * x_stride. y: m rows of N of
+ * y_dtype, at i * y_stride. bias: N f32 values or NULL. Weights are decoded to f32, products
+ * accumulated in f32 in an order that depends on K alone, and rounded once to y_dtype: the same
+ * bits for any number of threads, any m and any machine. x, y and bias do not overlap.
+ * LQ_E_ARGUMENT, LQ_E_SHAPE (a stride below its row), LQ_E_MEMORY (work space of one row a thread).
  */
-LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x, uint64_t x_stride,
-                           const float *bias, int32_t y_dtype, void *y, uint64_t y_stride, const lq_config *how);
+LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x,
+                           uint64_t x_stride, const float *bias, int32_t y_dtype, void *y,
+                           uint64_t y_stride, const lq_config *how);
 
 /*
- * The same from integer activations: both tensors are int8, x [M, K] and weight [N, K]. The integer product is exact.
- * y_dtype LQ_I32 gives it as it is (bias NULL); otherwise y = (f32(sum) * (scale_x * scale_w)) * c + bias, where c is
- * 1/127^2, or with LQ_KEY_COMPAT bitsandbytes-cpu in `how` the 6.200124e-05 of that program. Where x has dense outlier
- * columns (made with LQ_KEY_THRESHOLD and no compat), their products with the decoded columns of W are added in f32.
+ * The same from integer activations: both tensors are int8, x [M, K] and weight [N, K]. The integer
+ * product is exact. y_dtype LQ_I32 gives it as it is (bias NULL); otherwise y = (f32(sum) *
+ * (scale_x * scale_w)) * c + bias, where c is 1/127^2, or with LQ_KEY_COMPAT bitsandbytes-cpu in
+ * `how` the 6.200124e-05 of that program. Where x has dense outlier columns (made with
+ * LQ_KEY_THRESHOLD and no compat), their products with the decoded columns of W are added in f32.
  * LQ_E_UNSUPPORTED for other methods or K above 131071.
  */
-LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, const float *bias, int32_t y_dtype,
-                                void *y, uint64_t y_stride, const lq_config *how);
+LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, const float *bias,
+                                int32_t y_dtype, void *y, uint64_t y_stride, const lq_config *how);
 
 /*
- * How far b is from a; each may be dense or quantized, shapes must be equal (LQ_E_SHAPE). Sums are in double precision,
- * row by row, in a fixed order. Elements that are NaN in both, or infinite with the same sign in both, count as equal.
+ * How far b is from a; each may be dense or quantized, shapes must be equal (LQ_E_SHAPE). Sums are
+ * in double precision, row by row, in a fixed order. Elements that are NaN in both, or infinite
+ * with the same sign in both, count as equal.
  */
-LQ_API lq_status lq_compare(const lq_tensor *a, const lq_tensor *b, lq_metrics *out, const lq_config *how);
+LQ_API lq_status lq_compare(const lq_tensor *a, const lq_tensor *b, lq_metrics *out,
+                            const lq_config *how);
 
 /* END DECLARATIONS */
 

@@ -26,7 +26,8 @@ struct compare_tasks {
   float *room; /* 2 * PIECE a worker */
 };
 
-/* Equal in the sense of the header: NaN in both, or the same infinity; such elements count for nothing. */
+/* Equal in the sense of the header: NaN in both, or the same infinity; such elements count for
+ * nothing. */
 static int both_special(float a, float b)
 {
   return (a != a && b != b) || (a == b && isinf(a));
@@ -51,7 +52,8 @@ static void add_piece(struct sums *s, const float *a, const float *b, size_t n, 
 
 static void compare_part(const struct compare_tasks *t, uint64_t part, float *room)
 {
-  uint64_t first = part * LQI_TASK_ELEMENTS, end = lqi_min_u64(first + LQI_TASK_ELEMENTS, t->a->shape.count);
+  uint64_t first = part * LQI_TASK_ELEMENTS,
+           end = lqi_min_u64(first + LQI_TASK_ELEMENTS, t->a->shape.count);
   struct sums s = {0};
   for (; first < end; first += PIECE) {
     size_t n = (size_t)lqi_min_u64(PIECE, end - first);
@@ -95,25 +97,28 @@ static void set_metrics(lq_metrics *out, const struct sums *s, const struct lqi_
     error = (double)INFINITY;
   double norms = sqrt(s->aa) * sqrt(s->bb);
   *out = (lq_metrics){
-    .size = out->size,
-    .relative_error = error,
-    .sqnr_db = error == 0.0 ? (double)INFINITY : -20.0 * log10(error),
-    .cosine = norms > 0.0 ? s->ab / norms : s->aa == s->bb ? 1.0 : 0.0,
-    .max_error = s->max,
-    .max_row = s->max_at / cols,
-    .max_column = s->max_at % cols,
-    .sum_a2 = s->aa,
-    .sum_b2 = s->bb,
-    .sum_d2 = s->dd,
-    .sum_ab = s->ab,
+      .size = out->size,
+      .relative_error = error,
+      .sqnr_db = error == 0.0 ? (double)INFINITY : -20.0 * log10(error),
+      .cosine = norms > 0.0      ? s->ab / norms
+                : s->aa == s->bb ? 1.0
+                                 : 0.0,
+      .max_error = s->max,
+      .max_row = s->max_at / cols,
+      .max_column = s->max_at % cols,
+      .sum_a2 = s->aa,
+      .sum_b2 = s->bb,
+      .sum_d2 = s->dd,
+      .sum_ab = s->ab,
   };
 }
 
-LQ_API lq_status lq_compare(const lq_tensor *a, const lq_tensor *b, lq_metrics *out, const lq_config *how)
+LQ_API lq_status lq_compare(const lq_tensor *a, const lq_tensor *b, lq_metrics *out,
+                            const lq_config *how)
 {
   if (a == NULL || b == NULL || out == NULL)
     return LQ_E_ARGUMENT;
-  if (out->size != sizeof *out)
+  if (!lqi_known_struct(out, out->size, sizeof *out))
     return LQ_E_VERSION;
   if (!lqi_shape_equal(&a->store.shape, &b->store.shape))
     return LQ_E_SHAPE;
@@ -121,7 +126,8 @@ LQ_API lq_status lq_compare(const lq_tensor *a, const lq_tensor *b, lq_metrics *
   struct compare_tasks t = {.a = &a->store, .b = &b->store, .kern = lqi_kernels()};
   t.parts = lqi_ceil_div(a->store.shape.count, LQI_TASK_ELEMENTS);
   t.workers = (uint32_t)lqi_min_u64(lqi_par_workers(&par), t.parts);
-  uint64_t sums_bytes = t.parts * sizeof *t.sums, room_bytes = (uint64_t)t.workers * 2 * PIECE * sizeof(float);
+  uint64_t sums_bytes = t.parts * sizeof *t.sums,
+           room_bytes = (uint64_t)t.workers * 2 * PIECE * sizeof(float);
   t.sums = lqi_alloc(&a->mem, sums_bytes);
   t.room = t.sums != NULL ? lqi_alloc(&a->mem, room_bytes) : NULL;
   if (t.room != NULL) {

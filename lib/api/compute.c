@@ -10,10 +10,12 @@
 
 #include <string.h>
 
-/* Results above this size are written past the caches: whoever reads them next finds them in memory either way. */
+/* Results above this size are written past the caches: whoever reads them next finds them in memory
+ * either way. */
 #define STREAM_BYTES (UINT64_C(8) << 20)
 
-/* Nearest f32 to 1 / 127^2, and what bitsandbytes has in its place (a digit is missing there: 6.2e-05 times 1 + 1.8e-5). */
+/* Nearest f32 to 1 / 127^2, and what bitsandbytes has in its place (a digit is missing
+ * there: 6.2e-05 times 1 + 1.8e-5). */
 #define INT8_PRODUCT_BITS 0x38820610u
 #define INT8_PRODUCT_REFERENCE_BITS 0x388206aau
 
@@ -32,12 +34,12 @@ static void decode_task(void *arg, uint32_t index)
 {
   const struct decode_tasks *t = arg;
   uint64_t at = index * t->per_task, n = lqi_min_u64(t->per_task, t->count - at);
-  t->store->method->decode(t->store, t->kern, t->first + at, n, t->dtype, lqi_element_mut(t->out, t->dtype, at),
-                           t->stream);
+  t->store->method->decode(t->store, t->kern, t->first + at, n, t->dtype,
+                           lqi_element_mut(t->out, t->dtype, at), t->stream);
 }
 
-static lq_status decode_range(const lq_tensor *tensor, uint64_t first, uint64_t count, int32_t dtype, void *out,
-                              size_t bytes, const lq_config *how)
+static lq_status decode_range(const lq_tensor *tensor, uint64_t first, uint64_t count,
+                              int32_t dtype, void *out, size_t bytes, const lq_config *how)
 {
   if (!lqi_is_float(dtype))
     return LQ_E_ARGUMENT;
@@ -52,14 +54,14 @@ static lq_status decode_range(const lq_tensor *tensor, uint64_t first, uint64_t 
   /* Whole blocks a task, so that only the ends of the range meet partial ones. */
   uint64_t block = store->block_size != 0 ? store->block_size : 1;
   struct decode_tasks t = {
-    .store = store,
-    .kern = lqi_kernels(),
-    .first = first,
-    .count = count,
-    .per_task = lqi_ceil_div(LQI_TASK_ELEMENTS, block) * block,
-    .dtype = dtype,
-    .stream = bytes > STREAM_BYTES,
-    .out = out,
+      .store = store,
+      .kern = lqi_kernels(),
+      .first = first,
+      .count = count,
+      .per_task = lqi_ceil_div(LQI_TASK_ELEMENTS, block) * block,
+      .dtype = dtype,
+      .stream = bytes > STREAM_BYTES,
+      .out = out,
   };
   uint64_t tasks = lqi_ceil_div(count, t.per_task);
   while (tasks > UINT32_MAX / 2) {
@@ -70,15 +72,16 @@ static lq_status decode_range(const lq_tensor *tensor, uint64_t first, uint64_t 
   return LQ_OK;
 }
 
-LQ_API lq_status lq_dequantize(const lq_tensor *tensor, int32_t dtype, void *out, size_t bytes, const lq_config *how)
+LQ_API lq_status lq_dequantize(const lq_tensor *tensor, int32_t dtype, void *out, size_t bytes,
+                               const lq_config *how)
 {
   if (tensor == NULL)
     return LQ_E_ARGUMENT;
   return decode_range(tensor, 0, tensor->store.shape.count, dtype, out, bytes, how);
 }
 
-LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row, uint64_t rows, int32_t dtype,
-                                    void *out, size_t bytes, const lq_config *how)
+LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row, uint64_t rows,
+                                    int32_t dtype, void *out, size_t bytes, const lq_config *how)
 {
   if (tensor == NULL)
     return LQ_E_ARGUMENT;
@@ -101,8 +104,8 @@ struct product {
   int32_t y_dtype;
   void *y;
   uint64_t y_stride;
-  float step;       /* lq_matmul_int8 */
-  float *rows;      /* one decoded row of W a task */
+  float step;        /* lq_matmul_int8 */
+  float *rows;       /* one decoded row of W a task */
   uint64_t per_task; /* rows of W a task */
 };
 
@@ -110,7 +113,8 @@ static void product_task(void *arg, uint32_t index)
 {
   const struct product *p = arg;
   const struct lqi_shape *shape = &p->weight->shape;
-  uint64_t k = shape->cols, first = index * p->per_task, end = lqi_min_u64(first + p->per_task, shape->rows);
+  uint64_t k = shape->cols, first = index * p->per_task,
+           end = lqi_min_u64(first + p->per_task, shape->rows);
   float *row = p->rows + index * k;
   for (uint64_t n = first; n < end; n++) {
     p->weight->method->decode(p->weight, p->kern, n * k, k, LQ_F32, row, 0);
@@ -122,7 +126,8 @@ static void product_task(void *arg, uint32_t index)
 }
 
 /* One decoded row of W a task, as many tasks as may run at once; 0 rows: no work. */
-static lq_status run_product(const struct lqi_mem *mem, const struct lqi_par *par, struct product *p, lq_task_fn task)
+static lq_status run_product(const struct lqi_mem *mem, const struct lqi_par *par,
+                             struct product *p, lq_task_fn task)
 {
   uint64_t n = p->weight->shape.rows, k = p->weight->shape.cols, bytes;
   if (n == 0 || p->m == 0)
@@ -141,8 +146,8 @@ static lq_status run_product(const struct lqi_mem *mem, const struct lqi_par *pa
 }
 
 /* Rows of x as f32, contiguous; NULL without memory. */
-static float *widen_rows(const struct lqi_mem *mem, const struct lqi_kernels *kern, uint64_t m, uint64_t k,
-                         int32_t dtype, const void *x, uint64_t stride, uint64_t *bytes)
+static float *widen_rows(const struct lqi_mem *mem, const struct lqi_kernels *kern, uint64_t m,
+                         uint64_t k, int32_t dtype, const void *x, uint64_t stride, uint64_t *bytes)
 {
   if (lqi_mul_overflows(m, k, bytes) || lqi_mul_overflows(*bytes, sizeof(float), bytes))
     return NULL;
@@ -157,8 +162,9 @@ static int misaligned(const void *p, int32_t dtype)
   return (uintptr_t)p % lqi_dtype_size(dtype) != 0;
 }
 
-LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x, uint64_t x_stride,
-                           const float *bias, int32_t y_dtype, void *y, uint64_t y_stride, const lq_config *how)
+LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x,
+                           uint64_t x_stride, const float *bias, int32_t y_dtype, void *y,
+                           uint64_t y_stride, const lq_config *how)
 {
   if (weight == NULL || !lqi_is_float(x_dtype) || !lqi_is_float(y_dtype))
     return LQ_E_ARGUMENT;
@@ -171,15 +177,15 @@ LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype,
     return LQ_E_SHAPE;
   struct lqi_par par = lqi_par_of(how);
   struct product p = {
-    .weight = &weight->store,
-    .kern = lqi_kernels(),
-    .m = m,
-    .x = x,
-    .x_stride = x_stride,
-    .bias = bias,
-    .y_dtype = y_dtype,
-    .y = y,
-    .y_stride = y_stride,
+      .weight = &weight->store,
+      .kern = lqi_kernels(),
+      .m = m,
+      .x = x,
+      .x_stride = x_stride,
+      .bias = bias,
+      .y_dtype = y_dtype,
+      .y = y,
+      .y_stride = y_stride,
   };
   float *wide = NULL;
   uint64_t wide_bytes = 0;
@@ -235,10 +241,11 @@ static void int8_task(void *arg, uint32_t index)
 /* int32 holds 127 * 127 * K exactly up to here. */
 #define INT8_MOST_COLUMNS 131071
 
-LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, const float *bias, int32_t y_dtype,
-                                void *y, uint64_t y_stride, const lq_config *how)
+LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, const float *bias,
+                                int32_t y_dtype, void *y, uint64_t y_stride, const lq_config *how)
 {
-  if (weight == NULL || x == NULL || (y_dtype != LQ_I32 && !lqi_is_float(y_dtype)) || (bias && y_dtype == LQ_I32))
+  if (weight == NULL || x == NULL || (y_dtype != LQ_I32 && !lqi_is_float(y_dtype)) ||
+      (bias && y_dtype == LQ_I32))
     return LQ_E_ARGUMENT;
   const struct lqi_shape *shape = &weight->store.shape;
   if (weight->store.method != &lqi_method_int8 || x->store.method != &lqi_method_int8)
@@ -248,22 +255,23 @@ LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, con
   if (shape->cols > INT8_MOST_COLUMNS)
     return LQ_E_UNSUPPORTED;
   uint64_t m = x->store.shape.rows;
-  if ((y == NULL && m != 0 && shape->rows != 0) || misaligned(y, y_dtype) || misaligned(bias, LQ_F32))
+  if ((y == NULL && m != 0 && shape->rows != 0) || misaligned(y, y_dtype) ||
+      misaligned(bias, LQ_F32))
     return LQ_E_ARGUMENT;
   if (m > 1 && y_stride < shape->rows)
     return LQ_E_SHAPE;
   struct lqi_par par = lqi_par_of(how);
   int reference = how != NULL && how->compat == LQ_COMPAT_BITSANDBYTES_CPU;
   struct product p = {
-    .weight = &weight->store,
-    .x_codes = &x->store,
-    .kern = lqi_kernels(),
-    .m = m,
-    .bias = bias,
-    .y_dtype = y_dtype,
-    .y = y,
-    .y_stride = y_stride,
-    .step = lqi_f32_from_bits(reference ? INT8_PRODUCT_REFERENCE_BITS : INT8_PRODUCT_BITS),
+      .weight = &weight->store,
+      .x_codes = &x->store,
+      .kern = lqi_kernels(),
+      .m = m,
+      .bias = bias,
+      .y_dtype = y_dtype,
+      .y = y,
+      .y_stride = y_stride,
+      .step = lqi_f32_from_bits(reference ? INT8_PRODUCT_REFERENCE_BITS : INT8_PRODUCT_BITS),
   };
   return run_product(&weight->mem, &par, &p, int8_task);
 }

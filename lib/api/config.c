@@ -7,12 +7,16 @@
 #include "handle.h"
 
 #include "../core/decimal.h"
+#include "../method/registry.h"
 
 #include <string.h>
 
 #define NONE_COMPAT "none|bitsandbytes-cpu"
 #define NONFINITE_CHOICES "auto|error|saturate|keep|propagate"
-#define METHOD_CHOICES "none|nf4|fp4|int8|dynamic8"
+#define ALTERNATIVE(name) "|" #name
+#define METHOD_CHOICES (LQI_METHODS(ALTERNATIVE) + 1) /* less the bar in front */
+#define ONE_MORE(name) +1
+#define METHOD_COUNT (0 LQI_METHODS(ONE_MORE))
 #define MOST_BLOCK 65536
 #define MOST_THREADS 1024
 
@@ -30,20 +34,22 @@ struct key {
 #define AT(member) offsetof(struct lq_config, member)
 
 static const struct key keys[] = {
-  {LQ_KEY_METHOD, LQ_TYPE_CHOICE, "method", LQ_NONE, LQ_DYNAMIC8, LQ_NF4, 0, METHOD_CHOICES, AT(method),
-   "how weights are encoded"},
-  {LQ_KEY_BLOCK_SIZE, LQ_TYPE_I64, "block_size", 0, MOST_BLOCK, 0, 0, NULL, AT(block_size),
-   "elements under one scale; 0: the method's default"},
-  {LQ_KEY_NESTED, LQ_TYPE_I64, "nested", 0, 1, 0, 0, NULL, AT(nested), "1: quantize the scales to 8 bits too"},
-  {LQ_KEY_NESTED_BLOCK_SIZE, LQ_TYPE_I64, "nested_block_size", 8, MOST_BLOCK, 256, 0, NULL, AT(nested_block_size),
-   "scales under one second-level scale"},
-  {LQ_KEY_COMPAT, LQ_TYPE_CHOICE, "compat", LQ_COMPAT_NONE, LQ_COMPAT_BITSANDBYTES_CPU, LQ_COMPAT_NONE, 0, NONE_COMPAT,
-   AT(compat), "reproduce another program byte for byte"},
-  {LQ_KEY_NONFINITE, LQ_TYPE_CHOICE, "nonfinite", LQ_NONFINITE_AUTO, LQ_NONFINITE_PROPAGATE, LQ_NONFINITE_AUTO, 0,
-   NONFINITE_CHOICES, AT(nonfinite), "what to do with NaN and infinity"},
-  {LQ_KEY_THRESHOLD, LQ_TYPE_F64, "threshold", 0, 0, 0, 65504.0, NULL, AT(threshold),
-   "int8: magnitude from which a column stays dense; 0: off"},
-  {LQ_KEY_THREADS, LQ_TYPE_I64, "threads", 0, MOST_THREADS, 0, 0, NULL, AT(par), "threads of a call; 0: all there are"},
+    {LQ_KEY_METHOD, LQ_TYPE_CHOICE, "method", LQ_NONE, LQ_NONE + METHOD_COUNT - 1, LQ_NF4, 0,
+     METHOD_CHOICES, AT(method), "how weights are encoded"},
+    {LQ_KEY_BLOCK_SIZE, LQ_TYPE_I64, "block_size", 0, MOST_BLOCK, 0, 0, NULL, AT(block_size),
+     "elements under one scale; 0: the method's default"},
+    {LQ_KEY_NESTED, LQ_TYPE_I64, "nested", 0, 1, 0, 0, NULL, AT(nested),
+     "1: quantize the scales to 8 bits too"},
+    {LQ_KEY_NESTED_BLOCK_SIZE, LQ_TYPE_I64, "nested_block_size", 8, MOST_BLOCK, 256, 0, NULL,
+     AT(nested_block_size), "scales under one second-level scale"},
+    {LQ_KEY_COMPAT, LQ_TYPE_CHOICE, "compat", LQ_COMPAT_NONE, LQ_COMPAT_BITSANDBYTES_CPU,
+     LQ_COMPAT_NONE, 0, NONE_COMPAT, AT(compat), "reproduce another program byte for byte"},
+    {LQ_KEY_NONFINITE, LQ_TYPE_CHOICE, "nonfinite", LQ_NONFINITE_AUTO, LQ_NONFINITE_PROPAGATE,
+     LQ_NONFINITE_AUTO, 0, NONFINITE_CHOICES, AT(nonfinite), "what to do with NaN and infinity"},
+    {LQ_KEY_THRESHOLD, LQ_TYPE_F64, "threshold", 0, 0, 0, 65504.0, NULL, AT(threshold),
+     "int8: magnitude from which a column stays dense; 0: off"},
+    {LQ_KEY_THREADS, LQ_TYPE_I64, "threads", 0, MOST_THREADS, 0, 0, NULL, AT(par),
+     "threads of a call; 0: all there are"},
 };
 
 static const struct key *find_key(int32_t key)
@@ -228,22 +234,22 @@ LQ_API lq_status lq_config_key_info(uint32_t index, lq_key_info *out)
 {
   if (out == NULL)
     return LQ_E_ARGUMENT;
-  if (out->size != sizeof *out)
+  if (!lqi_known_struct(out, out->size, sizeof *out))
     return LQ_E_VERSION;
   if (index >= LQI_COUNT(keys))
     return LQ_E_ARGUMENT;
   const struct key *k = &keys[index];
   *out = (lq_key_info){
-    .size = out->size,
-    .key = k->key,
-    .type = k->type,
-    .i64_min = k->i64_min,
-    .i64_max = k->i64_max,
-    .i64_default = k->i64_default,
-    .f64_max = k->f64_max,
-    .name = k->name,
-    .choices = k->choices,
-    .text = k->text,
+      .size = out->size,
+      .key = k->key,
+      .type = k->type,
+      .i64_min = k->i64_min,
+      .i64_max = k->i64_max,
+      .i64_default = k->i64_default,
+      .f64_max = k->f64_max,
+      .name = k->name,
+      .choices = k->choices,
+      .text = k->text,
   };
   return LQ_OK;
 }

@@ -20,7 +20,7 @@ struct lq_config {
 struct lq_tensor {
   struct lqi_mem mem;
   struct lqi_store store;
-  struct lqi_text meta;  /* text planes of the two layouts */
+  struct lqi_text meta; /* text planes of the two layouts */
   struct lqi_text state;
   void *owned; /* one block that holds all planes; NULL where they are the caller's */
   uint64_t owned_bytes;
@@ -36,20 +36,23 @@ struct lq_quantizer {
   int32_t has_run;
 };
 
-/* tensor.c: a handle for a finished store; planes in `owned` become its property, also on failure. */
-lq_status lqi_tensor_adopt(const struct lqi_mem *mem, const struct lqi_store *store, void *owned, uint64_t owned_bytes,
-                           lq_tensor **out);
+/* tensor.c: a handle for a finished store; planes in `owned` become its property, also on failure.
+ */
+lq_status lqi_tensor_adopt(const struct lqi_mem *mem, const struct lqi_store *store, void *owned,
+                           uint64_t owned_bytes, lq_tensor **out);
 
 /*
- * tensor.c: one block of memory for all planes whose sizes store->method->layout gives; spans of *store are set. Spans
- * that are set already keep their contents: they are copied in.
+ * tensor.c: one block of memory for all planes whose sizes store->method->layout gives; spans of
+ * *store are set. Spans that are set already keep their contents: they are copied in.
  */
-lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, void **owned, uint64_t *owned_bytes);
+lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, void **owned,
+                           uint64_t *owned_bytes);
 
 /* The executor of a call: that of `how`, or the default for NULL. */
 struct lqi_par lqi_par_of(const lq_config *how);
 
-/* How many tasks `elements` of work is cut into: by its size alone, so that results cannot depend on threads. */
+/* How many tasks `elements` of work is cut into: by its size alone, so that results cannot depend
+ * on threads. */
 #define LQI_TASK_ELEMENTS (UINT64_C(1) << 17)
 
 #endif

@@ -4,7 +4,7 @@
  * Owns: lq_method_*, lq_build_info.
  * Must not know: handles.
  */
-#include "../method/method.h"
+#include "../method/registry.h"
 
 LQ_API uint32_t lq_method_count(void)
 {
@@ -27,19 +27,19 @@ LQ_API lq_status lq_method_info_at(uint32_t index, lq_method_info *out)
 {
   if (out == NULL)
     return LQ_E_ARGUMENT;
-  if (out->size != sizeof *out)
+  if (!lqi_known_struct(out, out->size, sizeof *out))
     return LQ_E_VERSION;
   const struct lqi_method *m = lqi_method_at(index);
   if (m == NULL)
     return LQ_E_ARGUMENT;
   *out = (lq_method_info){
-    .size = out->size,
-    .id = m->id,
-    .flags = m->flags,
-    .code_bits = m->code_bits,
-    .default_block_size = m->default_block_size,
-    .name = m->name,
-    .text = m->text,
+      .size = out->size,
+      .id = m->id,
+      .flags = m->flags,
+      .code_bits = m->code_bits,
+      .default_block_size = m->default_block_size,
+      .name = m->name,
+      .text = m->text,
   };
   return LQ_OK;
 }
@@ -58,13 +58,16 @@ LQ_API lq_status lq_method_info_at(uint32_t index, lq_method_info *out)
 #define KERNELS "scalar"
 #endif
 
+#define WORD(name) " " #name
 #define TEXT_OF(x) #x
 #define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
 
 LQ_API const char *lq_build_info(void)
 {
-  return "libquant " VERSION_TEXT(LQ_VERSION_MAJOR, LQ_VERSION_MINOR, LQ_VERSION_PATCH) "\n"
-         "methods: none nf4 fp4 int8 dynamic8\n"
-         "kernels: " KERNELS "\n"
-         "threads: " THREADING "\n";
+  return "libquant " VERSION_TEXT(LQ_VERSION_MAJOR, LQ_VERSION_MINOR,
+                                  LQ_VERSION_PATCH) "\n"
+                                                    "methods:" LQI_METHODS(
+                                                        WORD) "\n"
+                                                              "kernels: " KERNELS "\n"
+                                                              "threads: " THREADING "\n";
 }

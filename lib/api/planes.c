@@ -27,7 +27,7 @@ LQ_API lq_status lq_tensor_plane(const lq_tensor *tensor, int32_t layout, uint32
   const struct lqi_layout *l = lqi_layout_by_id(layout);
   if (tensor == NULL || l == NULL || out == NULL)
     return LQ_E_ARGUMENT;
-  if (out->size != sizeof *out)
+  if (!lqi_known_struct(out, out->size, sizeof *out))
     return LQ_E_VERSION;
   uint32_t count = l->count(&tensor->store);
   if (i >= count)
@@ -36,26 +36,29 @@ LQ_API lq_status lq_tensor_plane(const lq_tensor *tensor, int32_t layout, uint32
   return LQ_OK;
 }
 
-/* Struct by struct: known size, a name, memory where there are bytes, a shape of as many bytes, alignment if borrowed. */
+/* Struct by struct: known size, a name, memory where there are bytes, a shape of as many bytes,
+ * alignment if borrowed. */
 static lq_status check_plane(const lq_plane *p, int borrow, struct lqi_text *why)
 {
   struct lqi_shape shape;
   uint32_t size = lqi_dtype_size(p->dtype);
-  if (p->size < sizeof *p)
-    return lqi_fail(why, LQ_E_VERSION, "lq_plane.size is too small", NULL);
+  if (!lqi_known_struct(p, p->size, sizeof *p))
+    return lqi_fail(why, LQ_E_VERSION, "lq_plane.size is not one that this library knows", NULL);
   if (p->name == NULL || size == 0 || (p->bytes != 0 && p->data == NULL))
     return lqi_fail(why, LQ_E_ARGUMENT, "a plane lacks name, dtype or data", NULL);
   if (lqi_shape_set(&shape, p->ndim, p->dims) != LQ_OK || shape.count * size != p->bytes)
     return lqi_fail(why, LQ_E_LAYOUT, p->name, " has a shape that does not fit its bytes");
   if (borrow && p->bytes != 0 && (uintptr_t)p->data % size != 0)
-    return lqi_fail(why, LQ_E_ARGUMENT, p->name, " is not aligned to its elements and cannot be borrowed");
+    return lqi_fail(why, LQ_E_ARGUMENT, p->name,
+                    " is not aligned to its elements and cannot be borrowed");
   return LQ_OK;
 }
 
 static lq_status check_input(const struct lqi_import *in, int borrow, struct lqi_text *why)
 {
   for (uint32_t i = 0; i < in->count; i++) {
-    const lq_plane *p = (const lq_plane *)(const void *)((const char *)in->planes + (size_t)i * in->stride);
+    const lq_plane *p =
+        (const lq_plane *)(const void *)((const char *)in->planes + (size_t)i * in->stride);
     lq_status s = check_plane(p, borrow, why);
     if (s != LQ_OK)
       return s;
@@ -66,7 +69,8 @@ static lq_status check_input(const struct lqi_import *in, int borrow, struct lqi
 }
 
 /* The shape in the text and the caller's must agree where both are there. */
-static lq_status settle_shape(struct lqi_store *store, uint32_t ndim, const uint64_t *dims, struct lqi_text *why)
+static lq_status settle_shape(struct lqi_store *store, uint32_t ndim, const uint64_t *dims,
+                              struct lqi_text *why)
 {
   struct lqi_shape given;
   int known = store->shape.ndim != 0 || store->shape.count != 0;
@@ -93,11 +97,13 @@ static lq_status check_block_sizes(const struct lqi_store *store, struct lqi_tex
   return LQ_OK;
 }
 
-/* Every plane exactly as long as the shape asks: this is what lets decoders read without looking. */
+/* Every plane exactly as long as the shape asks: this is what lets decoders read without looking.
+ */
 static lq_status check_sizes(const struct lqi_store *store, struct lqi_text *why)
 {
   static const char *const names[LQI_PLANES] = {
-    "codes", "scales", "second-level scales", "code book", "second-level code book", "outlier columns", "outliers",
+      "codes",           "scales",   "second-level scales", "code book", "second-level code book",
+      "outlier columns", "outliers",
   };
   uint64_t bytes[LQI_PLANES] = {0};
   store->method->layout(store, bytes);
@@ -116,7 +122,8 @@ static lq_status check_sizes(const struct lqi_store *store, struct lqi_text *why
   return LQ_OK;
 }
 
-/* Index of the first f32 of a span that is not finite, its length if there is none; the span need not be aligned. */
+/* Index of the first f32 of a span that is not finite, its length if there is none; the span need
+ * not be aligned. */
 static uint64_t first_nonfinite(const struct lqi_span *span)
 {
   uint64_t n = span->bytes / sizeof(float);
@@ -135,10 +142,10 @@ static lq_status check_values(const struct lqi_store *store, struct lqi_text *wh
     enum lqi_plane plane;
     const char *what;
   } floats[] = {
-    {LQI_SCALES, "scale "},
-    {LQI_NESTED_SCALES, "second-level scale "},
-    {LQI_CODEBOOK, "code book entry "},
-    {LQI_NESTED_CODEBOOK, "second-level code book entry "},
+      {LQI_SCALES, "scale "},
+      {LQI_NESTED_SCALES, "second-level scale "},
+      {LQI_CODEBOOK, "code book entry "},
+      {LQI_NESTED_CODEBOOK, "second-level code book entry "},
   };
   for (size_t i = 0; i < LQI_COUNT(floats); i++) {
     const struct lqi_span *span = &store->plane[floats[i].plane];
@@ -163,17 +170,19 @@ static lq_status check_outliers(const struct lqi_store *store, struct lqi_text *
   int64_t last = -1;
   for (uint64_t i = 0; i < store->outliers; i++) {
     int64_t column;
-    memcpy(&column, (const char *)store->plane[LQI_OUTLIER_COLUMNS].data + i * sizeof column, sizeof column);
+    memcpy(&column, (const char *)store->plane[LQI_OUTLIER_COLUMNS].data + i * sizeof column,
+           sizeof column);
     if (column <= last || (uint64_t)column >= store->shape.cols)
-      return lqi_fail(why, LQ_E_LAYOUT, "outlier columns must ascend and lie inside the tensor", NULL);
+      return lqi_fail(why, LQ_E_LAYOUT, "outlier columns must ascend and lie inside the tensor",
+                      NULL);
     last = column;
   }
   return LQ_OK;
 }
 
-static lq_status import_store(const lq_config *config, const struct lqi_layout *layout, const struct lqi_import *in,
-                              int borrow, uint32_t ndim, const uint64_t *dims, struct lqi_store *store,
-                              struct lqi_text *why)
+static lq_status import_store(const lq_config *config, const struct lqi_layout *layout,
+                              const struct lqi_import *in, int borrow, uint32_t ndim,
+                              const uint64_t *dims, struct lqi_store *store, struct lqi_text *why)
 {
   lq_status s = check_input(in, borrow, why);
   if (s == LQ_OK)
@@ -191,8 +200,9 @@ static lq_status import_store(const lq_config *config, const struct lqi_layout *
   return s;
 }
 
-LQ_API lq_status lq_tensor_from_planes(lq_config *config, int32_t layout, const lq_plane *planes, uint32_t count,
-                                       uint32_t ndim, const uint64_t *dims, int32_t borrow, lq_tensor **out)
+LQ_API lq_status lq_tensor_from_planes(lq_config *config, int32_t layout, const lq_plane *planes,
+                                       uint32_t count, uint32_t ndim, const uint64_t *dims,
+                                       int32_t borrow, lq_tensor **out)
 {
   if (out == NULL)
     return LQ_E_ARGUMENT;

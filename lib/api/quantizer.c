@@ -1,8 +1,8 @@
 /*
  * quantizer.c - a config made definite, and the run of a method over one tensor.
  *
- * Owns: the order of steps: prepare, lay out, encode in parallel, nest the scales, judge what was not finite.
- * Must not know: any one method.
+ * Owns: the order of steps: prepare, lay out, encode in parallel, nest the scales, judge what was
+ * not finite. Must not know: any one method.
  */
 #include "handle.h"
 
@@ -22,12 +22,12 @@ static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_te
   if (!blockwise && c->nested != 0)
     return lqi_fail(why, LQ_E_ARGUMENT, "nested does not apply to ", m->name);
   *p = (struct lqi_params){
-    .method = m,
-    .block_size = c->block_size != 0 ? (uint32_t)c->block_size : m->default_block_size,
-    .nested_block_size = c->nested != 0 ? (uint32_t)c->nested_block_size : 0,
-    .compat = (int32_t)c->compat,
-    .nonfinite = (int32_t)c->nonfinite,
-    .threshold = (float)c->threshold,
+      .method = m,
+      .block_size = c->block_size != 0 ? (uint32_t)c->block_size : m->default_block_size,
+      .nested_block_size = c->nested != 0 ? (uint32_t)c->nested_block_size : 0,
+      .compat = (int32_t)c->compat,
+      .nonfinite = (int32_t)c->nonfinite,
+      .threshold = (float)c->threshold,
   };
   if (p->nonfinite == LQ_NONFINITE_AUTO)
     p->nonfinite = p->compat == LQ_COMPAT_NONE ? LQ_NONFINITE_ERROR : LQ_NONFINITE_PROPAGATE;
@@ -158,21 +158,22 @@ LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weig
   if (weight == NULL)
     return lqi_fail(&q->error, LQ_E_ARGUMENT, "no weight", NULL);
   if (weight->store.method != &lqi_method_none)
-    return lqi_fail(&q->error, LQ_E_STATE, "weight is already quantized with ", weight->store.method->name);
+    return lqi_fail(&q->error, LQ_E_STATE, "weight is already quantized with ",
+                    weight->store.method->name);
   struct lqi_store store = {
-    .method = q->params.method,
-    .shape = weight->store.shape,
-    .dtype = weight->store.dtype,
-    .block_size = q->params.block_size,
-    .nested_block_size = q->params.nested_block_size,
+      .method = q->params.method,
+      .shape = weight->store.shape,
+      .dtype = weight->store.dtype,
+      .block_size = q->params.block_size,
+      .nested_block_size = q->params.nested_block_size,
   };
   struct lqi_job job = {
-    .params = &q->params,
-    .kern = lqi_kernels(),
-    .mem = &q->mem,
-    .par = &q->par,
-    .source = weight->store.plane[LQI_CODES].data,
-    .store = &store,
+      .params = &q->params,
+      .kern = lqi_kernels(),
+      .mem = &q->mem,
+      .par = &q->par,
+      .source = weight->store.plane[LQI_CODES].data,
+      .store = &store,
   };
   atomic_init(&job.nonfinite, 0);
   atomic_init(&job.first_nonfinite, UINT64_MAX);
@@ -181,12 +182,12 @@ LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weig
     lqi_fail(&q->error, s, "out of memory", NULL);
   q->has_run = 1;
   q->report = (lq_report){
-    .size = sizeof(lq_report),
-    .method = *out != NULL ? (*out)->store.method->id : 0,
-    .elements = store.shape.count,
-    .nonfinite = atomic_load(&job.nonfinite),
-    .first_nonfinite = atomic_load(&job.nonfinite) != 0 ? atomic_load(&job.first_nonfinite) : 0,
-    .outlier_columns = store.outliers,
+      .size = sizeof(lq_report),
+      .method = *out != NULL ? (*out)->store.method->id : 0,
+      .elements = store.shape.count,
+      .nonfinite = atomic_load(&job.nonfinite),
+      .first_nonfinite = atomic_load(&job.nonfinite) != 0 ? atomic_load(&job.first_nonfinite) : 0,
+      .outlier_columns = store.outliers,
   };
   return s;
 }
@@ -195,11 +196,13 @@ LQ_API lq_status lq_quantizer_report(const lq_quantizer *quantizer, lq_report *o
 {
   if (quantizer == NULL || out == NULL)
     return LQ_E_ARGUMENT;
-  if (out->size != sizeof *out)
+  if (!lqi_known_struct(out, out->size, sizeof *out))
     return LQ_E_VERSION;
   if (!quantizer->has_run)
     return LQ_E_STATE;
+  uint32_t size = out->size;
   *out = quantizer->report;
+  out->size = size;
   return LQ_OK;
 }
 

@@ -15,7 +15,8 @@ static uint64_t aligned(uint64_t bytes)
   return lqi_ceil_div(bytes, LQI_ALIGNMENT) * LQI_ALIGNMENT;
 }
 
-lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, void **owned, uint64_t *owned_bytes)
+lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, void **owned,
+                           uint64_t *owned_bytes)
 {
   uint64_t bytes[LQI_PLANES] = {0}, total = 0;
   store->method->layout(store, bytes);
@@ -37,8 +38,8 @@ lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, v
   return LQ_OK;
 }
 
-lq_status lqi_tensor_adopt(const struct lqi_mem *mem, const struct lqi_store *store, void *owned, uint64_t owned_bytes,
-                           lq_tensor **out)
+lq_status lqi_tensor_adopt(const struct lqi_mem *mem, const struct lqi_store *store, void *owned,
+                           uint64_t owned_bytes, lq_tensor **out)
 {
   lq_tensor *t = lqi_alloc(mem, sizeof *t);
   if (t == NULL) {
@@ -53,8 +54,8 @@ lq_status lqi_tensor_adopt(const struct lqi_mem *mem, const struct lqi_store *st
 }
 
 /* What create and wrap have in common: a dense store of that shape, its bytes known. */
-static lq_status dense_store(const lq_alloc *alloc, int32_t dtype, uint32_t ndim, const uint64_t *dims,
-                             struct lqi_mem *mem, struct lqi_store *store)
+static lq_status dense_store(const lq_alloc *alloc, int32_t dtype, uint32_t ndim,
+                             const uint64_t *dims, struct lqi_mem *mem, struct lqi_store *store)
 {
   *store = (struct lqi_store){.method = &lqi_method_none, .dtype = dtype};
   if (!lqi_is_float(dtype))
@@ -63,8 +64,8 @@ static lq_status dense_store(const lq_alloc *alloc, int32_t dtype, uint32_t ndim
   return s == LQ_OK ? lqi_shape_set(&store->shape, ndim, dims) : s;
 }
 
-LQ_API lq_status lq_tensor_create(const lq_alloc *alloc, int32_t dtype, uint32_t ndim, const uint64_t *dims,
-                                  lq_tensor **out)
+LQ_API lq_status lq_tensor_create(const lq_alloc *alloc, int32_t dtype, uint32_t ndim,
+                                  const uint64_t *dims, lq_tensor **out)
 {
   if (out == NULL)
     return LQ_E_ARGUMENT;
@@ -85,8 +86,9 @@ LQ_API lq_status lq_tensor_create(const lq_alloc *alloc, int32_t dtype, uint32_t
   return s;
 }
 
-LQ_API lq_status lq_tensor_wrap(const lq_alloc *alloc, int32_t dtype, uint32_t ndim, const uint64_t *dims,
-                                const void *data, size_t bytes, lq_tensor **out)
+LQ_API lq_status lq_tensor_wrap(const lq_alloc *alloc, int32_t dtype, uint32_t ndim,
+                                const uint64_t *dims, const void *data, size_t bytes,
+                                lq_tensor **out)
 {
   if (out == NULL)
     return LQ_E_ARGUMENT;

@@ -26,14 +26,16 @@
 #endif
 
 /*
- * Instruction sets travel with the function, not with the file, so that one plain compiler command builds everything
- * and no instruction of a higher level can leak into code that runs on a lower one.
+ * Instruction sets travel with the function, not with the file, so that one plain compiler command
+ * builds everything and no instruction of a higher level can leak into code that runs on a lower
+ * one.
  */
 #if LQI_X86
 #define LQI_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define LQI_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
 #define LQI_AVX512VBMI \
-  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
+  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi," \
+                        "avx512vnni")))
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -47,6 +49,21 @@
 #define LQI_INLINE static inline
 #define LQI_PRINTF(fmt, args)
 #endif
+
+/*
+ * Public structs begin with their size, set by the caller. A caller of an older release has a
+ * smaller one, of a newer release a bigger one, whose unknown tail must be zero: then it asks for
+ * nothing that this library does not know.
+ */
+LQI_INLINE int lqi_known_struct(const void *p, uint32_t size, size_t known)
+{
+  if (size < known)
+    return 0;
+  for (size_t i = known; i < size; i++)
+    if (((const unsigned char *)p)[i] != 0)
+      return 0;
+  return 1;
+}
 
 #define LQI_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

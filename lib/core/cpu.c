@@ -2,8 +2,8 @@
  * cpu.c - detection of instruction sets and the cap on them.
  *
  * Owns: cpuid and xgetbv, the level names, lq_cpu_features and lq_cpu_limit.
- * Must not know: the kernels. Compiler built-ins are not used: their names differ between versions, and some compilers
- * have none.
+ * Must not know: the kernels. Compiler built-ins are not used: their names differ between versions,
+ * and some compilers have none.
  */
 #include "cpu.h"
 
@@ -14,9 +14,11 @@
 #include <cpuid.h>
 #endif
 
-static const char *const level_names[LQI_LEVEL_COUNT] = {"scalar", "avx2", "avx512", "avx512vbmi", "neon"};
+static const char *const level_names[LQI_LEVEL_COUNT] = {"scalar", "avx2", "avx512", "avx512vbmi",
+                                                         "neon"};
 
-/* Both hold level + 1, 0 meaning "not yet known" and "no cap". Every writer of `detected` writes the same value. */
+/* Both hold level + 1, 0 meaning "not yet known" and "no cap". Every writer of `detected` writes
+ * the same value. */
 static _Atomic int detected;
 static _Atomic int limit;
 
@@ -94,7 +96,8 @@ LQ_API const char *lq_cpu_features(void)
   return level_names[lqi_cpu_level()];
 }
 
-/* A level that stands on another family's ladder is not below ours: NEON is no cap for a machine with AVX2. */
+/* A level that stands on another family's ladder is not below ours: NEON is no cap for a machine
+ * with AVX2. */
 static int reaches(enum lqi_level machine, enum lqi_level asked)
 {
   if (asked == LQI_LEVEL_SCALAR || asked == machine)

@@ -1,15 +1,16 @@
 /*
  * decimal.c - doubles as decimal text and back, exactly.
  *
- * Owns: a fixed-size natural number and the two conversions made of it. Exact rational arithmetic instead of the fast
- * published algorithms (Ryu, Eisel-Lemire): a tensor has one such number, and this is short enough to be read.
- * Must not know: JSON.
+ * Owns: a fixed-size natural number and the two conversions made of it. Exact rational arithmetic
+ * instead of the fast published algorithms (Ryu, Eisel-Lemire): a tensor has one such number, and
+ * this is short enough to be read. Must not know: JSON.
  */
 #include "decimal.h"
 
 #include <string.h>
 
-/* 2048 bits hold 10^400 times 2^53 with room to spare; exponents beyond that are zero or infinity for a double. */
+/* 2048 bits hold 10^400 times 2^53 with room to spare; exponents beyond that are zero or infinity
+ * for a double. */
 #define WORDS 64
 #define MOST_EXPONENT 400
 #define MOST_DIGITS 40
@@ -93,7 +94,8 @@ static double double_from(uint64_t image)
   return x;
 }
 
-/* The double nearest to n / d, d > 0: long division to 53 bits (fewer below the normal range), then ties to even. */
+/* The double nearest to n / d, d > 0: long division to 53 bits (fewer below the normal range), then
+ * ties to even. */
 static double nearest_double(struct natural *n, struct natural *d)
 {
   if (n->used == 0)
@@ -133,7 +135,8 @@ struct decimal {
   int32_t exponent; /* value = digits * 10^exponent */
 };
 
-/* Takes digits from s[i..n) into d; `step` is what each one adds to the exponent. Returns the index behind them. */
+/* Takes digits from s[i..n) into d; `step` is what each one adds to the exponent. Returns the index
+ * behind them. */
 static size_t take_digits(const char *s, size_t n, size_t i, int32_t step, struct decimal *d)
 {
   for (; i < n && s[i] >= '0' && s[i] <= '9'; i++) {
@@ -205,7 +208,8 @@ int lqi_parse_double(const char *s, size_t n, double *out)
 #define SHORTEST_MOST 17 /* significant digits that identify any double */
 #define EXACT_DIGITS 20
 
-/* digit[0..EXACT_DIGITS) of x > 0 and the exponent of the first: x = d.ddd... * 10^exponent, truncated. */
+/* digit[0..EXACT_DIGITS) of x > 0 and the exponent of the first: x = d.ddd... * 10^exponent,
+ * truncated. */
 static int32_t exact_digits(uint64_t image, uint8_t *digit, int *rest)
 {
   int32_t e = (int32_t)(image >> 52 & 0x7ff), exponent = 0;
@@ -256,7 +260,8 @@ static double digits_value(const uint8_t *digit, int count, int32_t exponent)
   return nearest_double(&n, &d);
 }
 
-/* Adds one unit in the last place of digit[0..count); a carry out of the first digit leaves 1000... */
+/* Adds one unit in the last place of digit[0..count); a carry out of the first digit leaves 1000...
+ */
 static int32_t round_up(uint8_t *digit, int count)
 {
   for (int i = count; i-- != 0;) {
@@ -270,7 +275,8 @@ static int32_t round_up(uint8_t *digit, int count)
   return 1;
 }
 
-/* Whether the digits behind the first `count` are above one half of a unit of the last, or are that and it is odd. */
+/* Whether the digits behind the first `count` are above one half of a unit of the last, or are that
+ * and it is odd. */
 static int rounds_up(const uint8_t *exact, int count, int rest)
 {
   if (exact[count] != 5)
@@ -281,10 +287,12 @@ static int rounds_up(const uint8_t *exact, int count, int rest)
 }
 
 /*
- * Fewest digits that read back as x, and of those the nearest to x. Both neighbours are tried: at a power of two the
- * gap below is half of the gap above, so the farther one may be the only one to read back.
+ * Fewest digits that read back as x, and of those the nearest to x. Both neighbours are tried: at a
+ * power of two the gap below is half of the gap above, so the farther one may be the only one to
+ * read back.
  */
-static int shortest_digits(double x, const uint8_t *exact, int rest, uint8_t *digit, int32_t *exponent)
+static int shortest_digits(double x, const uint8_t *exact, int rest, uint8_t *digit,
+                           int32_t *exponent)
 {
   for (int count = 1; count < SHORTEST_MOST; count++)
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -315,7 +323,8 @@ static char *put_exponent(char *p, int32_t exponent)
   return p;
 }
 
-/* Python's layout: plain from 1e-4 up to, not including, 1e16; otherwise one digit, the rest behind a point, exponent. */
+/* Python's layout: plain from 1e-4 up to, not including, 1e16; otherwise one digit, the rest behind
+ * a point, exponent. */
 static char *put_digits(char *p, const uint8_t *digit, int count, int32_t exponent)
 {
   int scientific = exponent < -4 || exponent >= 16;

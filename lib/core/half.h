@@ -1,9 +1,9 @@
 /*
  * half.h - f16 and bf16 to f32 and back, in integers.
  *
- * Owns: the conversions that every faster path must equal bit for bit: round to nearest, ties to even, subnormals kept,
- * overflow to infinity, NaN stays NaN and becomes quiet.
- * Must not know: anything above a single value.
+ * Owns: the conversions that every faster path must equal bit for bit: round to nearest, ties to
+ * even, subnormals kept, overflow to infinity, NaN stays NaN and becomes quiet. Must not know:
+ * anything above a single value.
  */
 #ifndef LQI_HALF_H
 #define LQI_HALF_H
@@ -43,7 +43,8 @@ LQI_INLINE float lqi_f16_to_f32(uint16_t h)
 {
   uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
   uint32_t exponent = h >> 10 & 0x1fu, fraction = h & 0x3ffu;
-  if (exponent == 0x1f) /* infinity; NaN keeps its payload and turns quiet, as the conversion instructions do */
+  if (exponent ==
+      0x1f) /* infinity; NaN keeps its payload and turns quiet, as the conversion instructions do */
     return lqi_f32_from_bits(sign | 0x7f800000u | fraction << 13 | (fraction ? 0x400000u : 0));
   if (exponent != 0)
     return lqi_f32_from_bits(sign | (exponent + 112u) << 23 | fraction << 13);
@@ -67,7 +68,8 @@ LQI_INLINE uint16_t lqi_f32_to_f16(float x)
   if (u < 0x33000000u) /* below half of the smallest subnormal, 2^-25 */
     return (uint16_t)sign;
   uint32_t shift = 126u - (u >> 23), fraction = (u & 0x7fffffu) | 0x800000u;
-  uint32_t kept = fraction >> shift, rest = fraction & ((1u << shift) - 1u), half = 1u << (shift - 1u);
+  uint32_t kept = fraction >> shift, rest = fraction & ((1u << shift) - 1u),
+           half = 1u << (shift - 1u);
   kept += rest > half || (rest == half && (kept & 1u));
   return (uint16_t)(sign | kept);
 }
@@ -87,7 +89,8 @@ LQI_INLINE uint32_t lqi_dtype_size(int32_t dtype)
   }
 }
 
-/* F32, F16 and BF16 are the dtypes that weights and results may have; kernels index tables with 0, 1, 2. */
+/* F32, F16 and BF16 are the dtypes that weights and results may have; kernels index tables with 0,
+ * 1, 2. */
 #define LQI_FLOATS 3
 
 LQI_INLINE int lqi_is_float(int32_t dtype)

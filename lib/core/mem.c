@@ -10,8 +10,8 @@
 #include <string.h>
 
 /*
- * C11's aligned_alloc is missing from some C libraries and wants sizes that are multiples of the alignment; a pointer
- * kept in front of the aligned block works everywhere.
+ * C11's aligned_alloc is missing from some C libraries and wants sizes that are multiples of the
+ * alignment; a pointer kept in front of the aligned block works everywhere.
  */
 static void *default_alloc(void *user, size_t bytes, size_t alignment)
 {
@@ -42,11 +42,12 @@ lq_status lqi_mem_init(struct lqi_mem *mem, const lq_alloc *hook)
     mem->hook = (lq_alloc){sizeof(lq_alloc), 0, NULL, default_alloc, default_release};
     return LQ_OK;
   }
-  if (hook->size != sizeof(lq_alloc))
+  if (!lqi_known_struct(hook, hook->size, sizeof *hook))
     return LQ_E_VERSION;
   if (hook->flags != 0 || hook->alloc == NULL || hook->release == NULL)
     return LQ_E_ARGUMENT;
   mem->hook = *hook;
+  mem->hook.size = sizeof mem->hook; /* a bigger struct has been cut to what is known */
   return LQ_OK;
 }
 

@@ -12,14 +12,16 @@
 struct lqi_shape {
   uint32_t ndim;
   uint64_t dim[LQ_MAX_DIMS];
-  uint64_t count; /* product of all; 1 for ndim 0; below 2^59, so that count * 8 bytes and sums of planes fit int64 */
+  uint64_t count; /* product of all; 1 for ndim 0; below 2^59, so that count * 8 bytes and sums of
+                     planes fit int64 */
   uint64_t rows;  /* product of all but the last; 1 for ndim 0 and 1 */
   uint64_t cols;  /* the last; 1 for ndim 0 */
 };
 
 /*
- * LQ_E_ARGUMENT for too many dimensions or a missing array, LQ_E_OVERFLOW where the product of the dimensions that are
- * not zero is too large: a zero must not hide an overflow, whichever place it has.
+ * LQ_E_ARGUMENT for too many dimensions or a missing array, LQ_E_OVERFLOW where the product of the
+ * dimensions that are not zero is too large: a zero must not hide an overflow, whichever place it
+ * has.
  */
 lq_status lqi_shape_set(struct lqi_shape *shape, uint32_t ndim, const uint64_t *dims);
 

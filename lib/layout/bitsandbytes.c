@@ -1,8 +1,8 @@
 /*
  * bitsandbytes.c - the tensors of a bitsandbytes module as transformers saves them.
  *
- * Owns: names, shapes and the quant_state text of 4-bit modules; SCB and weight_format of 8-bit ones.
- * Must not know: files, module paths.
+ * Owns: names, shapes and the quant_state text of 4-bit modules; SCB and weight_format of 8-bit
+ * ones. Must not know: files, module paths.
  */
 #include "layout.h"
 
@@ -60,35 +60,43 @@ static uint32_t bnb_count(const struct lqi_store *store)
 }
 
 /* Planes of a 4-bit module. The code books are written out: the format does not assume them. */
-static void bnb_plane_4bit(const struct lqi_store *store, const struct lqi_text *text, uint32_t i, lq_plane *out)
+static void bnb_plane_4bit(const struct lqi_store *store, const struct lqi_text *text, uint32_t i,
+                           lq_plane *out)
 {
   const struct lqi_span *p = store->plane;
   const void *book = p[LQI_CODEBOOK].bytes ? p[LQI_CODEBOOK].data : store->method->codec->value;
-  const void *nested_book = p[LQI_NESTED_CODEBOOK].bytes ? p[LQI_NESTED_CODEBOOK].data : lqi_codec_dynamic.value;
+  const void *nested_book =
+      p[LQI_NESTED_CODEBOOK].bytes ? p[LQI_NESTED_CODEBOOK].data : lqi_codec_dynamic.value;
   uint64_t n = p[LQI_SCALES].bytes;
   int nested = store->nested_block_size != 0;
   switch (i) {
-  case 0: lqi_set_plane(out, "weight", LQ_U8, 2, p[LQI_CODES].bytes, 1, p[LQI_CODES].data, p[LQI_CODES].bytes); break;
+  case 0:
+    lqi_set_plane(out, "weight", LQ_U8, 2, p[LQI_CODES].bytes, 1, p[LQI_CODES].data,
+                  p[LQI_CODES].bytes);
+    break;
   case 1:
-    lqi_set_plane(out, "weight.absmax", nested ? LQ_U8 : LQ_F32, 1, nested ? n : n / sizeof(float), 0,
-                  p[LQI_SCALES].data, n);
+    lqi_set_plane(out, "weight.absmax", nested ? LQ_U8 : LQ_F32, 1, nested ? n : n / sizeof(float),
+                  0, p[LQI_SCALES].data, n);
     break;
   case 2: lqi_set_plane(out, "weight.quant_map", LQ_F32, 1, 16, 0, book, 16 * sizeof(float)); break;
   case 3:
-    lqi_set_plane(out, store->method == &lqi_method_nf4 ? STATE_NF4 : STATE_FP4, LQ_U8, 1, text->length, 0, text->s,
-                  text->length);
+    lqi_set_plane(out, store->method == &lqi_method_nf4 ? STATE_NF4 : STATE_FP4, LQ_U8, 1,
+                  text->length, 0, text->s, text->length);
     break;
   case 4:
     n = p[LQI_NESTED_SCALES].bytes;
-    lqi_set_plane(out, "weight.nested_absmax", LQ_F32, 1, n / sizeof(float), 0, p[LQI_NESTED_SCALES].data, n);
+    lqi_set_plane(out, "weight.nested_absmax", LQ_F32, 1, n / sizeof(float), 0,
+                  p[LQI_NESTED_SCALES].data, n);
     break;
   default:
-    lqi_set_plane(out, "weight.nested_quant_map", LQ_F32, 1, 256, 0, nested_book, 256 * sizeof(float));
+    lqi_set_plane(out, "weight.nested_quant_map", LQ_F32, 1, 256, 0, nested_book,
+                  256 * sizeof(float));
     break;
   }
 }
 
-static void bnb_plane(const struct lqi_store *store, const struct lqi_text *text, uint32_t i, lq_plane *out)
+static void bnb_plane(const struct lqi_store *store, const struct lqi_text *text, uint32_t i,
+                      lq_plane *out)
 {
   static const uint8_t row_format = 0;
   const struct lqi_span *p = store->plane;
@@ -105,9 +113,11 @@ static void bnb_plane(const struct lqi_store *store, const struct lqi_text *text
     lqi_set_plane(out, "weight_format", LQ_U8, 0, 0, 0, &row_format, 1);
 }
 
-/* Takes a code book of `entries` values; the standard one is not kept, so that equal tensors have equal planes. */
-static lq_status take_book(const struct lqi_import *in, const char *name, const struct lqi_block_codec *codec,
-                           struct lqi_span *out, struct lqi_text *why)
+/* Takes a code book of `entries` values; the standard one is not kept, so that equal tensors have
+ * equal planes. */
+static lq_status take_book(const struct lqi_import *in, const char *name,
+                           const struct lqi_block_codec *codec, struct lqi_span *out,
+                           struct lqi_text *why)
 {
   lq_status s = lqi_take_plane(in, name, LQ_F32, 0, out, why);
   if (s != LQ_OK)
@@ -119,7 +129,8 @@ static lq_status take_book(const struct lqi_import *in, const char *name, const 
   return LQ_OK;
 }
 
-static lq_status apply_state(const struct lqi_fields *f, struct lqi_store *out, struct lqi_text *why)
+static lq_status apply_state(const struct lqi_fields *f, struct lqi_store *out,
+                             struct lqi_text *why)
 {
   if (strcmp(f->method, out->method->name) != 0)
     return lqi_fail(why, LQ_E_LAYOUT, "quant_type is not the one in the plane's name: ", f->method);
@@ -134,7 +145,8 @@ static lq_status apply_state(const struct lqi_fields *f, struct lqi_store *out, 
   if (f->nested_block_size == 0)
     return LQ_OK;
   if (f->nested_block_size > UINT32_MAX || !f->has_nested_offset)
-    return lqi_fail(why, LQ_E_LAYOUT, "nested fields in quant_state are incomplete or out of range", NULL);
+    return lqi_fail(why, LQ_E_LAYOUT, "nested fields in quant_state are incomplete or out of range",
+                    NULL);
   if (f->nested_dtype[0] != '\0' && strcmp(f->nested_dtype, "float32") != 0)
     return lqi_fail(why, LQ_E_UNSUPPORTED, "nested_dtype in quant_state: ", f->nested_dtype);
   out->nested_block_size = (uint32_t)f->nested_block_size;
@@ -142,9 +154,10 @@ static lq_status apply_state(const struct lqi_fields *f, struct lqi_store *out, 
   return LQ_OK;
 }
 
-/* A module without a shape in its text (it may be null) has the caller's, or that of a vector: see api/planes.c. */
-static lq_status import_4bit(const struct lqi_import *in, const lq_plane *state, struct lqi_store *out,
-                             struct lqi_text *why)
+/* A module without a shape in its text (it may be null) has the caller's, or that of a vector: see
+ * api/planes.c. */
+static lq_status import_4bit(const struct lqi_import *in, const lq_plane *state,
+                             struct lqi_store *out, struct lqi_text *why)
 {
   struct lqi_fields fields;
   if (state->dtype != LQ_U8)
@@ -159,14 +172,16 @@ static lq_status import_4bit(const struct lqi_import *in, const lq_plane *state,
     return s;
   /* quant_storage may be any dtype: the bytes are the same. */
   out->plane[LQI_CODES] = (struct lqi_span){(void *)(uintptr_t)weight->data, weight->bytes};
-  s = lqi_take_plane(in, "weight.absmax", out->nested_block_size ? LQ_U8 : LQ_F32, 0, &out->plane[LQI_SCALES], why);
+  s = lqi_take_plane(in, "weight.absmax", out->nested_block_size ? LQ_U8 : LQ_F32, 0,
+                     &out->plane[LQI_SCALES], why);
   if (s == LQ_OK)
     s = take_book(in, "weight.quant_map", out->method->codec, &out->plane[LQI_CODEBOOK], why);
   if (s != LQ_OK || out->nested_block_size == 0)
     return s;
   s = lqi_take_plane(in, "weight.nested_absmax", LQ_F32, 0, &out->plane[LQI_NESTED_SCALES], why);
   if (s == LQ_OK)
-    s = take_book(in, "weight.nested_quant_map", &lqi_codec_dynamic, &out->plane[LQI_NESTED_CODEBOOK], why);
+    s = take_book(in, "weight.nested_quant_map", &lqi_codec_dynamic,
+                  &out->plane[LQI_NESTED_CODEBOOK], why);
   return s;
 }
 
@@ -178,9 +193,10 @@ static lq_status shape_of_plane(const lq_plane *plane, struct lqi_store *out, st
   return LQ_OK;
 }
 
-/* The dtype that the weights had is not stored with 8-bit modules; the reference restores to f16. */
-static lq_status import_int8(const struct lqi_import *in, const lq_plane *weight, struct lqi_store *out,
-                             struct lqi_text *why)
+/* The dtype that the weights had is not stored with 8-bit modules; the reference restores to f16.
+ */
+static lq_status import_int8(const struct lqi_import *in, const lq_plane *weight,
+                             struct lqi_store *out, struct lqi_text *why)
 {
   struct lqi_span format;
   out->method = &lqi_method_int8;
@@ -196,11 +212,13 @@ static lq_status import_int8(const struct lqi_import *in, const lq_plane *weight
   if (format.bytes > 1)
     return lqi_fail(why, LQ_E_LAYOUT, "weight_format must be one byte", NULL);
   if (format.bytes == 1 && *(const uint8_t *)format.data != 0)
-    return lqi_fail(why, LQ_E_UNSUPPORTED, "weight_format is not row-major: only 0 can be read", NULL);
+    return lqi_fail(why, LQ_E_UNSUPPORTED, "weight_format is not row-major: only 0 can be read",
+                    NULL);
   return shape_of_plane(weight, out, why);
 }
 
-static lq_status bnb_import(const struct lqi_import *in, struct lqi_store *out, struct lqi_text *why)
+static lq_status bnb_import(const struct lqi_import *in, struct lqi_store *out,
+                            struct lqi_text *why)
 {
   *out = (struct lqi_store){0};
   const lq_plane *nf4 = lqi_find_plane(in, STATE_NF4), *fp4 = lqi_find_plane(in, STATE_FP4);
@@ -216,7 +234,8 @@ static lq_status bnb_import(const struct lqi_import *in, struct lqi_store *out, 
   if (weight->dtype == LQ_I8)
     return import_int8(in, weight, out, why);
   if (!lqi_is_float(weight->dtype))
-    return lqi_fail(why, LQ_E_LAYOUT, "weight is neither float nor int8, and has no quant_state", NULL);
+    return lqi_fail(why, LQ_E_LAYOUT, "weight is neither float nor int8, and has no quant_state",
+                    NULL);
   out->method = &lqi_method_none;
   out->dtype = weight->dtype;
   lq_status s = lqi_take_plane(in, "weight", weight->dtype, 0, &out->plane[LQI_CODES], why);
@@ -224,9 +243,9 @@ static lq_status bnb_import(const struct lqi_import *in, struct lqi_store *out, 
 }
 
 const struct lqi_layout lqi_layout_bitsandbytes = {
-  .id = LQ_LAYOUT_BITSANDBYTES,
-  .describe = bnb_describe,
-  .count = bnb_count,
-  .plane = bnb_plane,
-  .import = bnb_import,
+    .id = LQ_LAYOUT_BITSANDBYTES,
+    .describe = bnb_describe,
+    .count = bnb_count,
+    .plane = bnb_plane,
+    .import = bnb_import,
 };

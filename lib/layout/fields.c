@@ -1,9 +1,9 @@
 /*
- * fields.c - the flat JSON objects that describe a tensor: quant_state of bitsandbytes, meta of our own layout.
+ * fields.c - the flat JSON objects that describe a tensor: quant_state of bitsandbytes, meta of our
+ * own layout.
  *
- * Owns: a scanner for one object of strings, numbers and one array. It does not recurse: members it does not know are
- * skipped by counting brackets.
- * Must not know: what the fields mean together.
+ * Owns: a scanner for one object of strings, numbers and one array. It does not recurse: members it
+ * does not know are skipped by counting brackets. Must not know: what the fields mean together.
  */
 #include "layout.h"
 
@@ -82,7 +82,8 @@ static int skip_string(struct scanner *in)
   return in->at < in->n && ++in->at != 0;
 }
 
-/* A string without escapes into out[0..room); longer ones are cut, so that they equal no known word. */
+/* A string without escapes into out[0..room); longer ones are cut, so that they equal no known
+ * word. */
 static int take_string(struct scanner *in, char *out, size_t room)
 {
   peek(in);
@@ -210,7 +211,8 @@ static int take_object(struct scanner *in)
   return peek(in) == '\0' && in->at == in->n;
 }
 
-lq_status lqi_fields_parse(const char *text, uint64_t n, struct lqi_fields *out, struct lqi_text *why)
+lq_status lqi_fields_parse(const char *text, uint64_t n, struct lqi_fields *out,
+                           struct lqi_text *why)
 {
   *out = (struct lqi_fields){0};
   struct scanner in = {text, n, 0, out};

@@ -20,7 +20,8 @@ const struct lqi_layout *lqi_layout_by_id(int32_t id)
 const lq_plane *lqi_find_plane(const struct lqi_import *in, const char *name)
 {
   for (uint32_t i = 0; i < in->count; i++) {
-    const lq_plane *plane = (const lq_plane *)(const void *)((const char *)in->planes + (size_t)i * in->stride);
+    const lq_plane *plane =
+        (const lq_plane *)(const void *)((const char *)in->planes + (size_t)i * in->stride);
     if (strcmp(plane->name, name) == 0)
       return plane;
   }
@@ -42,16 +43,17 @@ lq_status lqi_take_plane(const struct lqi_import *in, const char *name, int32_t 
   return LQ_OK;
 }
 
-void lqi_set_plane(lq_plane *out, const char *name, int32_t dtype, uint32_t ndim, uint64_t dim0, uint64_t dim1,
-                   const void *data, uint64_t bytes)
+void lqi_set_plane(lq_plane *out, const char *name, int32_t dtype, uint32_t ndim, uint64_t dim0,
+                   uint64_t dim1, const void *data, uint64_t bytes)
 {
-  *out = (lq_plane){.size = out->size, .dtype = dtype, .ndim = ndim, .bytes = bytes, .name = name, .data = data};
+  *out = (lq_plane){
+      .size = out->size, .dtype = dtype, .ndim = ndim, .bytes = bytes, .name = name, .data = data};
   out->dims[0] = ndim > 0 ? dim0 : 0;
   out->dims[1] = ndim > 1 ? dim1 : 0;
 }
 
-void lqi_set_plane_shaped(lq_plane *out, const char *name, int32_t dtype, const struct lqi_store *store,
-                          const struct lqi_span *span)
+void lqi_set_plane_shaped(lq_plane *out, const char *name, int32_t dtype,
+                          const struct lqi_store *store, const struct lqi_span *span)
 {
   lqi_set_plane(out, name, dtype, 0, 0, 0, span->data, span->bytes);
   out->ndim = store->shape.ndim;

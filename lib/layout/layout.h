@@ -1,8 +1,8 @@
 /*
  * layout.h - an encoded tensor as the named arrays of a checkpoint family, and back.
  *
- * Owns: struct lqi_layout, one constant per family, and the text that describes a tensor (fields.c).
- * Must not know: files, public handles.
+ * Owns: struct lqi_layout, one constant per family, and the text that describes a tensor
+ * (fields.c). Must not know: files, public handles.
  */
 #ifndef LQI_LAYOUT_H
 #define LQI_LAYOUT_H
@@ -26,11 +26,13 @@ struct lqi_layout {
   uint32_t (*count)(const struct lqi_store *store);
 
   /* Plane i, i below count(store); `text` is what describe gave. Fills all of *out but size. */
-  void (*plane)(const struct lqi_store *store, const struct lqi_text *text, uint32_t i, lq_plane *out);
+  void (*plane)(const struct lqi_store *store, const struct lqi_text *text, uint32_t i,
+                lq_plane *out);
 
   /*
-   * Reads the planes into *out, whose spans then point into the caller's memory. Checks names, dtypes and the text;
-   * sizes against the shape are checked behind it, once for all families (api/planes.c).
+   * Reads the planes into *out, whose spans then point into the caller's memory. Checks names,
+   * dtypes and the text; sizes against the shape are checked behind it, once for all families
+   * (api/planes.c).
    */
   lq_status (*import)(const struct lqi_import *in, struct lqi_store *out, struct lqi_text *why);
 };
@@ -45,17 +47,18 @@ const struct lqi_layout *lqi_layout_by_id(int32_t id);
 /* The plane of that name, NULL if absent. */
 const lq_plane *lqi_find_plane(const struct lqi_import *in, const char *name);
 
-/* *out = the plane's memory; LQ_E_LAYOUT if it is absent or of another dtype. Absent is fine where `optional`. */
+/* *out = the plane's memory; LQ_E_LAYOUT if it is absent or of another dtype. Absent is fine where
+ * `optional`. */
 lq_status lqi_take_plane(const struct lqi_import *in, const char *name, int32_t dtype, int optional,
                          struct lqi_span *out, struct lqi_text *why);
 
 /* Fills a plane of up to two dimensions; ndim 0 is a single element. */
-void lqi_set_plane(lq_plane *out, const char *name, int32_t dtype, uint32_t ndim, uint64_t dim0, uint64_t dim1,
-                   const void *data, uint64_t bytes);
+void lqi_set_plane(lq_plane *out, const char *name, int32_t dtype, uint32_t ndim, uint64_t dim0,
+                   uint64_t dim1, const void *data, uint64_t bytes);
 
 /* Fills a plane that has the shape of the tensor. */
-void lqi_set_plane_shaped(lq_plane *out, const char *name, int32_t dtype, const struct lqi_store *store,
-                          const struct lqi_span *span);
+void lqi_set_plane_shaped(lq_plane *out, const char *name, int32_t dtype,
+                          const struct lqi_store *store, const struct lqi_span *span);
 
 /* ---- fields.c: the flat JSON objects that describe a tensor ---- */
 
@@ -76,10 +79,11 @@ struct lqi_fields {
 };
 
 /*
- * Reads such an object from text[0..n): any order, unknown members skipped, one value a name. LQ_E_LAYOUT with the
- * byte offset in `why` if it is not one, or a number does not fit.
+ * Reads such an object from text[0..n): any order, unknown members skipped, one value a name.
+ * LQ_E_LAYOUT with the byte offset in `why` if it is not one, or a number does not fit.
  */
-lq_status lqi_fields_parse(const char *text, uint64_t n, struct lqi_fields *out, struct lqi_text *why);
+lq_status lqi_fields_parse(const char *text, uint64_t n, struct lqi_fields *out,
+                           struct lqi_text *why);
 
 /* The name of a float dtype in such texts, and back (0 if unknown). */
 const char *lqi_dtype_name(int32_t dtype);

@@ -1,5 +1,6 @@
 /*
- * native.c - libquant's own layout: the planes as they are in memory and a text that says what they mean.
+ * native.c - libquant's own layout: the planes as they are in memory and a text that says what they
+ * mean.
  *
  * Owns: names and shapes of native planes, the meta text.
  * Must not know: other families, files.
@@ -37,22 +38,23 @@ static void native_describe(const struct lqi_store *store, struct lqi_text *t)
   lqi_text_add(t, "}");
 }
 
-/* Fills *out with plane number `which` of the fixed order below if the tensor has it; returns whether it does. */
-static int native_candidate(const struct lqi_store *store, const struct lqi_text *text, uint32_t which, lq_plane *out)
+/* Fills *out with plane number `which` of the fixed order below if the tensor has it; returns
+ * whether it does. */
+static int native_candidate(const struct lqi_store *store, const struct lqi_text *text,
+                            uint32_t which, lq_plane *out)
 {
   const struct lqi_span *p = store->plane;
   uint64_t n = p[LQI_SCALES].bytes;
   switch (which) {
-  case 0:
-    lqi_set_plane(out, "meta", LQ_U8, 1, text->length, 0, text->s, text->length);
-    return 1;
+  case 0: lqi_set_plane(out, "meta", LQ_U8, 1, text->length, 0, text->s, text->length); return 1;
   case 1:
     if (store->method == &lqi_method_none)
       lqi_set_plane_shaped(out, "codes", store->dtype, store, &p[LQI_CODES]);
     else if (store->method == &lqi_method_int8)
       lqi_set_plane_shaped(out, "codes", LQ_I8, store, &p[LQI_CODES]);
     else
-      lqi_set_plane(out, "codes", LQ_U8, 1, p[LQI_CODES].bytes, 0, p[LQI_CODES].data, p[LQI_CODES].bytes);
+      lqi_set_plane(out, "codes", LQ_U8, 1, p[LQI_CODES].bytes, 0, p[LQI_CODES].data,
+                    p[LQI_CODES].bytes);
     return 1;
   case 2:
     if (store->nested_block_size != 0)
@@ -62,10 +64,12 @@ static int native_candidate(const struct lqi_store *store, const struct lqi_text
     return store->method != &lqi_method_none;
   case 3:
     n = p[LQI_NESTED_SCALES].bytes;
-    lqi_set_plane(out, "nested_scales", LQ_F32, 1, n / sizeof(float), 0, p[LQI_NESTED_SCALES].data, n);
+    lqi_set_plane(out, "nested_scales", LQ_F32, 1, n / sizeof(float), 0, p[LQI_NESTED_SCALES].data,
+                  n);
     return store->nested_block_size != 0;
   case 4:
-    lqi_set_plane(out, "nested_offset", LQ_F32, 1, 1, 0, &store->nested_offset, sizeof store->nested_offset);
+    lqi_set_plane(out, "nested_offset", LQ_F32, 1, 1, 0, &store->nested_offset,
+                  sizeof store->nested_offset);
     return store->nested_block_size != 0;
   case 5:
     n = p[LQI_CODEBOOK].bytes;
@@ -73,15 +77,16 @@ static int native_candidate(const struct lqi_store *store, const struct lqi_text
     return n != 0;
   case 6:
     n = p[LQI_NESTED_CODEBOOK].bytes;
-    lqi_set_plane(out, "nested_codebook", LQ_F32, 1, n / sizeof(float), 0, p[LQI_NESTED_CODEBOOK].data, n);
+    lqi_set_plane(out, "nested_codebook", LQ_F32, 1, n / sizeof(float), 0,
+                  p[LQI_NESTED_CODEBOOK].data, n);
     return n != 0;
   case 7:
-    lqi_set_plane(out, "outlier_columns", LQ_I64, 1, store->outliers, 0, p[LQI_OUTLIER_COLUMNS].data,
-                  p[LQI_OUTLIER_COLUMNS].bytes);
+    lqi_set_plane(out, "outlier_columns", LQ_I64, 1, store->outliers, 0,
+                  p[LQI_OUTLIER_COLUMNS].data, p[LQI_OUTLIER_COLUMNS].bytes);
     return store->outliers != 0;
   default:
-    lqi_set_plane(out, "outliers", store->dtype, 2, store->shape.rows, store->outliers, p[LQI_OUTLIERS].data,
-                  p[LQI_OUTLIERS].bytes);
+    lqi_set_plane(out, "outliers", store->dtype, 2, store->shape.rows, store->outliers,
+                  p[LQI_OUTLIERS].data, p[LQI_OUTLIERS].bytes);
     return store->outliers != 0 && !store->outliers_dropped;
   }
 }
@@ -99,7 +104,8 @@ static uint32_t native_count(const struct lqi_store *store)
   return count;
 }
 
-static void native_plane(const struct lqi_store *store, const struct lqi_text *text, uint32_t i, lq_plane *out)
+static void native_plane(const struct lqi_store *store, const struct lqi_text *text, uint32_t i,
+                         lq_plane *out)
 {
   for (uint32_t which = 0; which < CANDIDATES; which++)
     if (native_candidate(store, text, which, out) && i-- == 0)
@@ -110,7 +116,8 @@ static void native_plane(const struct lqi_store *store, const struct lqi_text *t
 static lq_status apply_meta(const struct lqi_fields *f, struct lqi_store *out, struct lqi_text *why)
 {
   if (f->version != META_VERSION)
-    return lqi_fail(why, LQ_E_VERSION, "meta is of a version that this library does not know", NULL);
+    return lqi_fail(why, LQ_E_VERSION, "meta is of a version that this library does not know",
+                    NULL);
   out->method = lqi_method_by_name(f->method);
   out->dtype = lqi_dtype_from_name(f->dtype);
   if (out->method == NULL)
@@ -128,7 +135,8 @@ static lq_status apply_meta(const struct lqi_fields *f, struct lqi_store *out, s
   return LQ_OK;
 }
 
-static lq_status take_nested(const struct lqi_import *in, struct lqi_store *out, struct lqi_text *why)
+static lq_status take_nested(const struct lqi_import *in, struct lqi_store *out,
+                             struct lqi_text *why)
 {
   struct lqi_span offset;
   lq_status s = lqi_take_plane(in, "nested_scales", LQ_F32, 0, &out->plane[LQI_NESTED_SCALES], why);
@@ -144,16 +152,19 @@ static lq_status take_nested(const struct lqi_import *in, struct lqi_store *out,
   return LQ_OK;
 }
 
-static lq_status take_outliers(const struct lqi_import *in, struct lqi_store *out, struct lqi_text *why)
+static lq_status take_outliers(const struct lqi_import *in, struct lqi_store *out,
+                               struct lqi_text *why)
 {
-  lq_status s = lqi_take_plane(in, "outlier_columns", LQ_I64, 1, &out->plane[LQI_OUTLIER_COLUMNS], why);
+  lq_status s =
+      lqi_take_plane(in, "outlier_columns", LQ_I64, 1, &out->plane[LQI_OUTLIER_COLUMNS], why);
   out->outliers = out->plane[LQI_OUTLIER_COLUMNS].bytes / sizeof(int64_t);
   if (s == LQ_OK && out->outliers != 0 && !out->outliers_dropped)
     s = lqi_take_plane(in, "outliers", out->dtype, 0, &out->plane[LQI_OUTLIERS], why);
   return s;
 }
 
-static lq_status native_import(const struct lqi_import *in, struct lqi_store *out, struct lqi_text *why)
+static lq_status native_import(const struct lqi_import *in, struct lqi_store *out,
+                               struct lqi_text *why)
 {
   struct lqi_span meta;
   struct lqi_fields fields;
@@ -165,11 +176,14 @@ static lq_status native_import(const struct lqi_import *in, struct lqi_store *ou
     s = apply_meta(&fields, out, why);
   if (s != LQ_OK)
     return s;
-  int32_t code_dtype = out->method == &lqi_method_none ? out->dtype : out->method == &lqi_method_int8 ? LQ_I8 : LQ_U8;
+  int32_t code_dtype = out->method == &lqi_method_none   ? out->dtype
+                       : out->method == &lqi_method_int8 ? LQ_I8
+                                                         : LQ_U8;
   s = lqi_take_plane(in, "codes", code_dtype, 0, &out->plane[LQI_CODES], why);
   if (s != LQ_OK || out->method == &lqi_method_none)
     return s;
-  s = lqi_take_plane(in, "scales", out->nested_block_size ? LQ_U8 : LQ_F32, 0, &out->plane[LQI_SCALES], why);
+  s = lqi_take_plane(in, "scales", out->nested_block_size ? LQ_U8 : LQ_F32, 0,
+                     &out->plane[LQI_SCALES], why);
   if (s == LQ_OK)
     s = lqi_take_plane(in, "codebook", LQ_F32, 1, &out->plane[LQI_CODEBOOK], why);
   if (s == LQ_OK && out->nested_block_size != 0)
@@ -180,9 +194,9 @@ static lq_status native_import(const struct lqi_import *in, struct lqi_store *ou
 }
 
 const struct lqi_layout lqi_layout_native = {
-  .id = LQ_LAYOUT_NATIVE,
-  .describe = native_describe,
-  .count = native_count,
-  .plane = native_plane,
-  .import = native_import,
+    .id = LQ_LAYOUT_NATIVE,
+    .describe = native_describe,
+    .count = native_count,
+    .plane = native_plane,
+    .import = native_import,
 };

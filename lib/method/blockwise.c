@@ -5,11 +5,12 @@
  * Must not know: the code books (codec.c), the public handles.
  *
  * Whole blocks with a usual absmax take the kernel (kern.h). The rest:
- *   the last block, if it is short; blocks whose size no kernel takes (not a multiple of 8);
- *   blocks below TINY, whose reciprocal would lose bits or overflow, are scaled up by an exact power of two first;
- *   blocks with NaN or infinity, by the policy.
- * With compat bitsandbytes-cpu nothing is rescued: the last block divides by a clamped absmax, and 8-bit codes come
- * from that program's table of 65536 bins.
+ *   - the last block, if it is short, and blocks of a size that no kernel takes (not a multiple of 8);
+ *   - blocks below TINY, whose reciprocal would lose bits or overflow, are scaled up by an exact
+ *     power of two first;
+ *   - blocks with NaN or infinity go by the policy.
+ * With compat bitsandbytes-cpu nothing is rescued: the last block divides by a clamped absmax, and
+ * 8-bit codes come from that program's table of 65536 bins.
  */
 #include "blockwise.h"
 
@@ -30,10 +31,12 @@ lq_status lqi_blockwise_check(const struct lqi_params *params, struct lqi_text *
 {
   const struct lqi_block_codec *codec = params->method->codec;
   if (codec->bits == 4 && params->block_size % 8 != 0)
-    return lqi_fail(why, LQ_E_ARGUMENT, "block_size of a 4-bit method must be a multiple of 8", NULL);
+    return lqi_fail(why, LQ_E_ARGUMENT, "block_size of a 4-bit method must be a multiple of 8",
+                    NULL);
   if (params->compat == LQ_COMPAT_BITSANDBYTES_CPU && codec->bits == 4 &&
       !is_reference_block_size(params->block_size))
-    return lqi_fail(why, LQ_E_ARGUMENT, "bitsandbytes-cpu takes block sizes 32, 64, 128 to 4096", NULL);
+    return lqi_fail(why, LQ_E_ARGUMENT, "bitsandbytes-cpu takes block sizes 32, 64, 128 to 4096",
+                    NULL);
   if (params->threshold != 0.0f)
     return lqi_fail(why, LQ_E_ARGUMENT, "threshold belongs to int8, not to ", params->method->name);
   return LQ_OK;
@@ -42,7 +45,8 @@ lq_status lqi_blockwise_check(const struct lqi_params *params, struct lqi_text *
 void lqi_blockwise_layout(const struct lqi_store *store, uint64_t bytes[LQI_PLANES])
 {
   uint64_t blocks = lqi_blockwise_units(store);
-  bytes[LQI_CODES] = store->method->codec->bits == 4 ? lqi_ceil_div(store->shape.count, 2) : store->shape.count;
+  bytes[LQI_CODES] =
+      store->method->codec->bits == 4 ? lqi_ceil_div(store->shape.count, 2) : store->shape.count;
   if (store->nested_block_size == 0) {
     bytes[LQI_SCALES] = blocks * sizeof(float);
   } else {
@@ -61,9 +65,10 @@ static uint64_t code_bytes(const struct lqi_block_codec *codec, uint64_t element
   return codec->bits == 4 ? elements / 2 : elements;
 }
 
-/* One block by the project's rule, whatever its size and values: absmax, reciprocal, codes in chunks. */
-static void encode_rare(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t first, size_t n,
-                        float *scale, uint8_t *codes)
+/* One block by the project's rule, whatever its size and values: absmax, reciprocal, codes in
+ * chunks. */
+static void encode_rare(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t first,
+                        size_t n, float *scale, uint8_t *codes)
 {
   int32_t dtype = job->store->dtype;
   float m = job->kern->absmax[lqi_float_index(dtype)](lqi_element(job->source, dtype, first), n);
@@ -82,9 +87,10 @@ static void encode_rare(struct lqi_job *job, const struct lqi_block_codec *codec
   }
 }
 
-/* The reference's last, short block: it divides by the absmax where whole blocks multiply by the reciprocal. */
-static void encode_reference_tail(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t first, size_t n,
-                                  float *scale, uint8_t *codes)
+/* The reference's last, short block: it divides by the absmax where whole blocks multiply by the
+ * reciprocal. */
+static void encode_reference_tail(struct lqi_job *job, const struct lqi_block_codec *codec,
+                                  uint64_t first, size_t n, float *scale, uint8_t *codes)
 {
   int32_t dtype = job->store->dtype;
   float floor = lqi_f32_from_bits(LQI_ABSMAX_FLOOR_BITS);
@@ -101,9 +107,10 @@ static void encode_reference_tail(struct lqi_job *job, const struct lqi_block_co
   }
 }
 
-/* The reference's 8-bit rule: NaN does not count for the absmax, an all-zero block has code 0 throughout. */
-static void encode_reference_bins(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t first, size_t n,
-                                  float *scale, uint8_t *codes)
+/* The reference's 8-bit rule: NaN does not count for the absmax, an all-zero block has code 0
+ * throughout. */
+static void encode_reference_bins(struct lqi_job *job, const struct lqi_block_codec *codec,
+                                  uint64_t first, size_t n, float *scale, uint8_t *codes)
 {
   int32_t dtype = job->store->dtype;
   float m = 0.0f;
@@ -126,8 +133,8 @@ static void encode_reference_bins(struct lqi_job *job, const struct lqi_block_co
   }
 }
 
-static void encode_one(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t block, float *scales,
-                       uint8_t *codes)
+static void encode_one(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t block,
+                       float *scales, uint8_t *codes)
 {
   uint64_t first = block * job->store->block_size;
   size_t n = (size_t)lqi_min_u64(job->store->block_size, job->store->shape.count - first);
@@ -142,8 +149,8 @@ static void encode_one(struct lqi_job *job, const struct lqi_block_codec *codec,
 }
 
 /* Behind the kernel: finds blocks that it could not serve, by their absmax alone. */
-static void revisit(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t first, uint64_t count,
-                    float *scales, uint8_t *codes)
+static void revisit(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t first,
+                    uint64_t count, float *scales, uint8_t *codes)
 {
   int policy = job->params->nonfinite;
   for (uint64_t b = first; b < first + count; b++) {
@@ -157,8 +164,8 @@ static void revisit(struct lqi_job *job, const struct lqi_block_codec *codec, ui
   }
 }
 
-void lqi_encode_blocks(struct lqi_job *job, const struct lqi_block_codec *codec, uint8_t *codes, float *scales,
-                       uint64_t first, uint64_t count)
+void lqi_encode_blocks(struct lqi_job *job, const struct lqi_block_codec *codec, uint8_t *codes,
+                       float *scales, uint64_t first, uint64_t count)
 {
   const struct lqi_store *store = job->store;
   int reference = job->params->compat == LQ_COMPAT_BITSANDBYTES_CPU;
@@ -168,8 +175,8 @@ void lqi_encode_blocks(struct lqi_job *job, const struct lqi_block_codec *codec,
     whole = 0;
   if (whole != 0) {
     uint64_t at = first * store->block_size;
-    codec->encode(job->kern, store->dtype, lqi_element(job->source, store->dtype, at), (size_t)whole,
-                  store->block_size, scales + first, codes + code_bytes(codec, at));
+    codec->encode(job->kern, store->dtype, lqi_element(job->source, store->dtype, at),
+                  (size_t)whole, store->block_size, scales + first, codes + code_bytes(codec, at));
     if (!reference)
       revisit(job, codec, first, whole, scales, codes);
   }
@@ -184,12 +191,13 @@ void lqi_encode_blocks(struct lqi_job *job, const struct lqi_block_codec *codec,
 
 void lqi_blockwise_encode(struct lqi_job *job, uint64_t first, uint64_t count)
 {
-  lqi_encode_blocks(job, job->store->method->codec, job->store->plane[LQI_CODES].data, job->scales, first, count);
+  lqi_encode_blocks(job, job->store->method->codec, job->store->plane[LQI_CODES].data, job->scales,
+                    first, count);
 }
 
 /* f32 scales of blocks first .. first + count - 1: the plane itself, or expanded into `room`. */
-static const float *scales_of(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t first,
-                              size_t count, float *room)
+static const float *scales_of(const struct lqi_store *store, const struct lqi_kernels *kern,
+                              uint64_t first, size_t count, float *room)
 {
   if (store->nested_block_size == 0)
     return (const float *)store->plane[LQI_SCALES].data + first;
@@ -197,9 +205,11 @@ static const float *scales_of(const struct lqi_store *store, const struct lqi_ke
   return room;
 }
 
-/* Elements first .. first + count - 1 of one block, or of any number of them that no kernel takes. */
-static void decode_parts(const struct lqi_store *store, const struct lqi_kernels *kern, const float *value,
-                         uint64_t first, uint64_t count, int32_t dtype, void *out)
+/* Elements first .. first + count - 1 of one block, or of any number of them that no kernel takes.
+ */
+static void decode_parts(const struct lqi_store *store, const struct lqi_kernels *kern,
+                         const float *value, uint64_t first, uint64_t count, int32_t dtype,
+                         void *out)
 {
   for (uint64_t done = 0; done < count;) {
     uint64_t at = first + done, left = store->block_size - at % store->block_size;
@@ -212,11 +222,12 @@ static void decode_parts(const struct lqi_store *store, const struct lqi_kernels
   }
 }
 
-void lqi_blockwise_decode(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t first,
-                          uint64_t count, int32_t dtype, void *out, int stream)
+void lqi_blockwise_decode(const struct lqi_store *store, const struct lqi_kernels *kern,
+                          uint64_t first, uint64_t count, int32_t dtype, void *out, int stream)
 {
   const struct lqi_block_codec *codec = store->method->codec;
-  const float *value = store->plane[LQI_CODEBOOK].bytes ? store->plane[LQI_CODEBOOK].data : codec->value;
+  const float *value =
+      store->plane[LQI_CODEBOOK].bytes ? store->plane[LQI_CODEBOOK].data : codec->value;
   uint64_t size = store->block_size, head = lqi_min_u64(count, (size - first % size) % size);
   uint64_t blocks = size % 8 == 0 ? (count - head) / size : 0;
   decode_parts(store, kern, value, first, head, dtype, out);
@@ -226,9 +237,11 @@ void lqi_blockwise_decode(const struct lqi_store *store, const struct lqi_kernel
     size_t n = (size_t)lqi_min_u64(at_once, blocks - b);
     uint64_t at = first + head + b * size;
     const float *scales = scales_of(store, kern, at / size, n, room);
-    codec->decode(kern, dtype, value, (const uint8_t *)store->plane[LQI_CODES].data + code_bytes(codec, at), n,
+    codec->decode(kern, dtype, value,
+                  (const uint8_t *)store->plane[LQI_CODES].data + code_bytes(codec, at), n,
                   (size_t)size, scales, lqi_element_mut(out, dtype, head + b * size), stream);
   }
   uint64_t done = head + blocks * size;
-  decode_parts(store, kern, value, first + done, count - done, dtype, lqi_element_mut(out, dtype, done));
+  decode_parts(store, kern, value, first + done, count - done, dtype,
+               lqi_element_mut(out, dtype, done));
 }

@@ -8,16 +8,16 @@
 #include "registry.h"
 
 const struct lqi_method lqi_method_dynamic8 = {
-  .id = LQ_DYNAMIC8,
-  .flags = LQ_METHOD_BLOCKWISE,
-  .code_bits = 8,
-  .default_block_size = 256,
-  .name = "dynamic8",
-  .text = "8 bits: a code that is finer near zero, one scale a block",
-  .codec = &lqi_codec_dynamic,
-  .check = lqi_blockwise_check,
-  .layout = lqi_blockwise_layout,
-  .units = lqi_blockwise_units,
-  .encode = lqi_blockwise_encode,
-  .decode = lqi_blockwise_decode,
+    .id = LQ_DYNAMIC8,
+    .flags = LQ_METHOD_BLOCKWISE,
+    .code_bits = 8,
+    .default_block_size = 256,
+    .name = "dynamic8",
+    .text = "8 bits: a code that is finer near zero, one scale a block",
+    .codec = &lqi_codec_dynamic,
+    .check = lqi_blockwise_check,
+    .layout = lqi_blockwise_layout,
+    .units = lqi_blockwise_units,
+    .encode = lqi_blockwise_encode,
+    .decode = lqi_blockwise_decode,
 };

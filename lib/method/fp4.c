@@ -8,16 +8,16 @@
 #include "registry.h"
 
 const struct lqi_method lqi_method_fp4 = {
-  .id = LQ_FP4,
-  .flags = LQ_METHOD_BLOCKWISE,
-  .code_bits = 4,
-  .default_block_size = 64,
-  .name = "fp4",
-  .text = "4 bits: sign, exponent and mantissa, one scale a block",
-  .codec = &lqi_codec_fp4,
-  .check = lqi_blockwise_check,
-  .layout = lqi_blockwise_layout,
-  .units = lqi_blockwise_units,
-  .encode = lqi_blockwise_encode,
-  .decode = lqi_blockwise_decode,
+    .id = LQ_FP4,
+    .flags = LQ_METHOD_BLOCKWISE,
+    .code_bits = 4,
+    .default_block_size = 64,
+    .name = "fp4",
+    .text = "4 bits: sign, exponent and mantissa, one scale a block",
+    .codec = &lqi_codec_fp4,
+    .check = lqi_blockwise_check,
+    .layout = lqi_blockwise_layout,
+    .units = lqi_blockwise_units,
+    .encode = lqi_blockwise_encode,
+    .decode = lqi_blockwise_decode,
 };

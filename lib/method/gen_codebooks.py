@@ -36,7 +36,7 @@ FP4[8] = 0.0
 
 
 def linspace(count):
-    """count + 1 boundaries from 0.1 to 1: fused multiply-add, the upper half counted from the end, as torch.linspace."""
+    """count + 1 boundaries from 0.1 to 1: fused, the upper half counted from the end, as torch.linspace."""
     start, end = Fraction(f32(0.1)), Fraction(1)
     step = Fraction(f32(f32(1.0 - f32(0.1)) / count))
     return [f32(float(start + step * i if i < (count + 1) // 2 else end - step * (count - i)))
@@ -101,15 +101,17 @@ const struct lqi_q4_book {name} = {{
 def main():
     code = dynamic()
     print("""/*
- * codebook.c - the code books of nf4, fp4 and the dynamic 8-bit code. Written by gen_codebooks.py, which holds the
- * derivations; change that and run it again.
+ * codebook.c - the code books of nf4, fp4 and the dynamic 8-bit code. Written by gen_codebooks.py,
+ * which holds the derivations; change that and run it again.
  *
  * Owns: each constant of a code, once.
  * Must not know: who uses it.
  */
 #include "codebook.h"
 
-#include <math.h>""")
+#include <math.h>
+
+/* clang-format off: tables */""")
     q4("lqi_book_nf4", NF4)
     q4("lqi_book_fp4", FP4)
     print(f"""

@@ -1,13 +1,15 @@
 /*
- * int8.c - 8-bit integers with one scale a row; columns that hold outliers may stay dense (LLM.int8, arXiv 2208.07339).
+ * int8.c - 8-bit integers with one scale a row; columns that hold outliers may stay dense
+ * (LLM.int8, arXiv 2208.07339).
  *
  * Owns: row scales, the search for outlier columns, the dense columns beside the codes.
  * Must not know: activations, products.
  *
- * scale = absmax of the row (not divided by 127); code = round(x * ((1 / absmax) * 127)); x' = (code * absmax) / 127,
- * the division being a product with the nearest f32 to 1/127. With a threshold, elements of at least that magnitude are
- * outliers: they do not count for the absmax, and the columns they stand in have code 0 and keep their values in a
- * dense plane [rows, outliers]. The reference stores the list of columns alone, and so does compat.
+ * scale = absmax of the row (not divided by 127); code = round(x * ((1 / absmax) * 127)); x' =
+ * (code * absmax) / 127, the division being a product with the nearest f32 to 1/127. With a
+ * threshold, elements of at least that magnitude are outliers: they do not count for the absmax,
+ * and the columns they stand in have code 0 and keep their values in a dense plane [rows,
+ * outliers]. The reference stores the list of columns alone, and so does compat.
  */
 #include "registry.h"
 
@@ -41,7 +43,8 @@ static float threshold_in(const struct lqi_job *job)
 {
   uint16_t half[2];
   lqi_store(half, job->store->dtype, 0, job->params->threshold);
-  return job->store->dtype == LQ_F32 ? job->params->threshold : lqi_load(half, job->store->dtype, 0);
+  return job->store->dtype == LQ_F32 ? job->params->threshold
+                                     : lqi_load(half, job->store->dtype, 0);
 }
 
 static int is_outlier(float x, float threshold)
@@ -53,7 +56,8 @@ static int is_outlier(float x, float threshold)
 static int marks_column(const struct lqi_job *job, uint64_t index, float threshold)
 {
   float x = lqi_load(job->source, job->store->dtype, index);
-  return is_outlier(x, threshold) && (lqi_is_finite(x) || job->params->nonfinite != LQ_NONFINITE_SATURATE);
+  return is_outlier(x, threshold) &&
+         (lqi_is_finite(x) || job->params->nonfinite != LQ_NONFINITE_SATURATE);
 }
 
 /* Lists the columns with an outlier: one mark a column, then the list. */
@@ -126,7 +130,8 @@ static void keep_outliers(struct lqi_job *job, uint64_t row)
   }
 }
 
-/* A row that the kernel cannot take in one go: outliers, a tiny absmax, or values that are not finite. */
+/* A row that the kernel cannot take in one go: outliers, a tiny absmax, or values that are not
+ * finite. */
 static void encode_rare_row(struct lqi_job *job, uint64_t row, float m, float threshold)
 {
   struct lqi_store *store = job->store;
@@ -167,7 +172,8 @@ static void encode_row(struct lqi_job *job, uint64_t row)
     encode_rare_row(job, row, m, 0.0f);
   } else {
     job->scales[row] = m;
-    job->kern->i8_encode[type](x, (size_t)cols, (1.0f / m) * 127.0f, (int8_t *)store->plane[LQI_CODES].data + first);
+    job->kern->i8_encode[type](x, (size_t)cols, (1.0f / m) * 127.0f,
+                               (int8_t *)store->plane[LQI_CODES].data + first);
   }
 }
 
@@ -178,27 +184,30 @@ static void int8_encode(struct lqi_job *job, uint64_t first, uint64_t count)
 }
 
 /* Elements c .. c + n - 1 of a row that stand in outlier columns, from the dense plane. */
-static void restore_outliers(const struct lqi_store *store, uint64_t row, uint64_t c, uint64_t n, int32_t dtype,
-                             void *out)
+static void restore_outliers(const struct lqi_store *store, uint64_t row, uint64_t c, uint64_t n,
+                             int32_t dtype, void *out)
 {
   const int64_t *columns = store->plane[LQI_OUTLIER_COLUMNS].data;
   for (uint64_t i = 0; i < store->outliers; i++) {
     uint64_t at = (uint64_t)columns[i];
     if (at >= c && at < c + n)
-      lqi_store(out, dtype, at - c, lqi_load(store->plane[LQI_OUTLIERS].data, store->dtype, row * store->outliers + i));
+      lqi_store(out, dtype, at - c,
+                lqi_load(store->plane[LQI_OUTLIERS].data, store->dtype, row * store->outliers + i));
   }
 }
 
-static void int8_decode(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t first, uint64_t count,
-                        int32_t dtype, void *out, int stream)
+static void int8_decode(const struct lqi_store *store, const struct lqi_kernels *kern,
+                        uint64_t first, uint64_t count, int32_t dtype, void *out, int stream)
 {
   uint64_t cols = store->shape.cols;
   const int8_t *codes = store->plane[LQI_CODES].data;
   const float *scales = store->plane[LQI_SCALES].data;
   for (uint64_t done = 0; done < count;) {
-    uint64_t row = (first + done) / cols, c = (first + done) % cols, n = lqi_min_u64(cols - c, count - done);
+    uint64_t row = (first + done) / cols, c = (first + done) % cols,
+             n = lqi_min_u64(cols - c, count - done);
     void *to = lqi_element_mut(out, dtype, done);
-    kern->i8_decode[lqi_float_index(dtype)](codes + first + done, (size_t)n, scales[row], to, stream);
+    kern->i8_decode[lqi_float_index(dtype)](codes + first + done, (size_t)n, scales[row], to,
+                                            stream);
     if (store->plane[LQI_OUTLIERS].bytes != 0)
       restore_outliers(store, row, c, n, dtype, to);
     done += n;
@@ -206,15 +215,15 @@ static void int8_decode(const struct lqi_store *store, const struct lqi_kernels 
 }
 
 const struct lqi_method lqi_method_int8 = {
-  .id = LQ_INT8,
-  .flags = LQ_METHOD_ROWWISE,
-  .code_bits = 8,
-  .name = "int8",
-  .text = "8-bit integers, one scale a row; outlier columns may stay dense",
-  .check = int8_check,
-  .prepare = int8_prepare,
-  .layout = int8_layout,
-  .units = int8_units,
-  .encode = int8_encode,
-  .decode = int8_decode,
+    .id = LQ_INT8,
+    .flags = LQ_METHOD_ROWWISE,
+    .code_bits = 8,
+    .name = "int8",
+    .text = "8-bit integers, one scale a row; outlier columns may stay dense",
+    .check = int8_check,
+    .prepare = int8_prepare,
+    .layout = int8_layout,
+    .units = int8_units,
+    .encode = int8_encode,
+    .decode = int8_decode,
 };

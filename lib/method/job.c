@@ -1,5 +1,6 @@
 /*
- * job.c - what encoders of every method need of their source: values that are not finite, and chunks as f32.
+ * job.c - what encoders of every method need of their source: values that are not finite, and
+ * chunks as f32.
  *
  * Owns: the policy for NaN and infinity.
  * Must not know: codes and scales.
@@ -9,8 +10,8 @@
 static void atomic_lower(atomic_uint_fast64_t *target, uint64_t value)
 {
   uint_fast64_t seen = atomic_load_explicit(target, memory_order_relaxed);
-  while (value < seen && !atomic_compare_exchange_weak_explicit(target, &seen, value, memory_order_relaxed,
-                                                                memory_order_relaxed))
+  while (value < seen && !atomic_compare_exchange_weak_explicit(
+                             target, &seen, value, memory_order_relaxed, memory_order_relaxed))
     ;
 }
 

@@ -1,8 +1,10 @@
 /*
- * method.h - what a method is: one constant table of functions, and the data that passes through them.
+ * method.h - what a method is: one constant table of functions, and the data that passes through
+ * them.
  *
  * Owns: the vtable, the parameters of a run, the encoded tensor in memory, the job of encoding one.
- * Must not know: public handles, checkpoint families. The api resolves a config into plain parameters.
+ * Must not know: public handles, checkpoint families. The api resolves a config into plain
+ * parameters.
  */
 #ifndef LQI_METHOD_H
 #define LQI_METHOD_H
@@ -57,7 +59,8 @@ struct lqi_store {
   struct lqi_span plane[LQI_PLANES];
 };
 
-/* Encoding one tensor. Tasks share it; they write disjoint parts of the planes, and `nonfinite` atomically. */
+/* Encoding one tensor. Tasks share it; they write disjoint parts of the planes, and `nonfinite`
+ * atomically. */
 struct lqi_job {
   const struct lqi_params *params;
   const struct lqi_kernels *kern;
@@ -87,10 +90,12 @@ struct lqi_method {
   /* Are these values allowed together? NULL: yes. */
   lq_status (*check)(const struct lqi_params *params, struct lqi_text *why);
 
-  /* What must be known before the planes can be sized: may allocate planes whose size depends on data. NULL: nothing. */
+  /* What must be known before the planes can be sized: may allocate planes whose size depends on
+   * data. NULL: nothing. */
   lq_status (*prepare)(struct lqi_job *job);
 
-  /* Bytes of each plane from shape, dtype and block sizes; a pure function. `bytes` comes zeroed. */
+  /* Bytes of each plane from shape, dtype and block sizes; a pure function. `bytes` comes zeroed.
+   */
   void (*layout)(const struct lqi_store *store, uint64_t bytes[LQI_PLANES]);
 
   /* Number of pieces that can be encoded independently. */
@@ -100,11 +105,11 @@ struct lqi_method {
   void (*encode)(struct lqi_job *job, uint64_t first, uint64_t count);
 
   /*
-   * Elements first .. first + count - 1 of the flattened tensor to out[0..count) of `dtype`; stream as in kern.h.
-   * Ranges may run at once.
+   * Elements first .. first + count - 1 of the flattened tensor to out[0..count) of `dtype`; stream
+   * as in kern.h. Ranges may run at once.
    */
-  void (*decode)(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t first, uint64_t count,
-                 int32_t dtype, void *out, int stream);
+  void (*decode)(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t first,
+                 uint64_t count, int32_t dtype, void *out, int stream);
 };
 
 /* registry.c: the methods, in the order of their ids. */
@@ -130,15 +135,17 @@ LQI_INLINE int lqi_is_finite(float x)
   return (lqi_f32_bits(x) & 0x7f800000u) != 0x7f800000u;
 }
 
-/* job.c: counts the elements of source[first..first + count) that are not finite, and keeps the lowest index. */
+/* job.c: counts the elements of source[first..first + count) that are not finite, and keeps the
+ * lowest index. */
 void lqi_note_nonfinite(struct lqi_job *job, uint64_t first, uint64_t count);
 
 /* job.c: the largest finite magnitude among source[first..first + count), 0 if there is none. */
 float lqi_finite_absmax(const struct lqi_job *job, uint64_t first, uint64_t count);
 
 /*
- * job.c: source[first..first + count) widened to f32 into v; with LQ_NONFINITE_SATURATE NaN becomes 0 and infinities
- * become `limit` with their sign. Serves rare pieces, in chunks of at most LQI_CHUNK elements.
+ * job.c: source[first..first + count) widened to f32 into v; with LQ_NONFINITE_SATURATE NaN becomes
+ * 0 and infinities become `limit` with their sign. Serves rare pieces, in chunks of at most
+ * LQI_CHUNK elements.
  */
 #define LQI_CHUNK 64
 void lqi_load_chunk(const struct lqi_job *job, uint64_t first, size_t count, float limit, float *v);

@@ -44,8 +44,8 @@ static uint32_t ceil_log2(uint64_t v)
 }
 
 /*
- * Level j holds sums of s^j steps; a full one is folded upward, so that no accumulator takes more than s terms before
- * it is one term of the next.
+ * Level j holds sums of s^j steps; a full one is folded upward, so that no accumulator takes more
+ * than s terms before it is one term of the next.
  */
 static void cascade(float acc[LEVELS][ROWS][LANES], const float *x, uint64_t steps, uint32_t lanes)
 {
@@ -119,20 +119,24 @@ void lqi_nested_encode(struct lqi_job *job)
   for (uint64_t i = 0; i < n; i++)
     job->scales[i] -= store->nested_offset;
 
-  /* The deviations are a 1-D f32 tensor in dynamic8; what is not finite in them is the outer tensor's affair. */
+  /* The deviations are a 1-D f32 tensor in dynamic8; what is not finite in them is the outer
+   * tensor's affair. */
   struct lqi_params params = *job->params;
   params.nonfinite = LQ_NONFINITE_PROPAGATE;
-  struct lqi_store inner = {.method = &lqi_method_dynamic8, .dtype = LQ_F32, .block_size = store->nested_block_size};
+  struct lqi_store inner = {
+      .method = &lqi_method_dynamic8, .dtype = LQ_F32, .block_size = store->nested_block_size};
   inner.shape = (struct lqi_shape){.ndim = 1, .dim = {n}, .count = n, .rows = 1, .cols = n};
-  struct lqi_job part = {.params = &params, .kern = job->kern, .source = job->scales, .store = &inner};
-  lqi_encode_blocks(&part, &lqi_codec_dynamic, store->plane[LQI_SCALES].data, store->plane[LQI_NESTED_SCALES].data, 0,
-                    lqi_blockwise_units(&inner));
+  struct lqi_job part = {
+      .params = &params, .kern = job->kern, .source = job->scales, .store = &inner};
+  lqi_encode_blocks(&part, &lqi_codec_dynamic, store->plane[LQI_SCALES].data,
+                    store->plane[LQI_NESTED_SCALES].data, 0, lqi_blockwise_units(&inner));
 }
 
-void lqi_nested_expand(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t first, size_t count,
-                       float *out)
+void lqi_nested_expand(const struct lqi_store *store, const struct lqi_kernels *kern,
+                       uint64_t first, size_t count, float *out)
 {
-  struct lqi_store inner = {.method = &lqi_method_dynamic8, .dtype = LQ_F32, .block_size = store->nested_block_size};
+  struct lqi_store inner = {
+      .method = &lqi_method_dynamic8, .dtype = LQ_F32, .block_size = store->nested_block_size};
   inner.shape.count = store->plane[LQI_SCALES].bytes;
   inner.plane[LQI_CODES] = store->plane[LQI_SCALES];
   inner.plane[LQI_SCALES] = store->plane[LQI_NESTED_SCALES];

@@ -8,16 +8,16 @@
 #include "registry.h"
 
 const struct lqi_method lqi_method_nf4 = {
-  .id = LQ_NF4,
-  .flags = LQ_METHOD_BLOCKWISE,
-  .code_bits = 4,
-  .default_block_size = 64,
-  .name = "nf4",
-  .text = "4 bits: quantiles of the normal distribution, one scale a block",
-  .codec = &lqi_codec_nf4,
-  .check = lqi_blockwise_check,
-  .layout = lqi_blockwise_layout,
-  .units = lqi_blockwise_units,
-  .encode = lqi_blockwise_encode,
-  .decode = lqi_blockwise_decode,
+    .id = LQ_NF4,
+    .flags = LQ_METHOD_BLOCKWISE,
+    .code_bits = 4,
+    .default_block_size = 64,
+    .name = "nf4",
+    .text = "4 bits: quantiles of the normal distribution, one scale a block",
+    .codec = &lqi_codec_nf4,
+    .check = lqi_blockwise_check,
+    .layout = lqi_blockwise_layout,
+    .units = lqi_blockwise_units,
+    .encode = lqi_blockwise_encode,
+    .decode = lqi_blockwise_decode,
 };

@@ -31,12 +31,12 @@ static uint64_t none_units(const struct lqi_store *store)
 static void none_encode(struct lqi_job *job, uint64_t first, uint64_t count)
 {
   int32_t dtype = job->store->dtype;
-  memcpy(lqi_element_mut(job->store->plane[LQI_CODES].data, dtype, first), lqi_element(job->source, dtype, first),
-         (size_t)(count * lqi_dtype_size(dtype)));
+  memcpy(lqi_element_mut(job->store->plane[LQI_CODES].data, dtype, first),
+         lqi_element(job->source, dtype, first), (size_t)(count * lqi_dtype_size(dtype)));
 }
 
-static void none_decode(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t first, uint64_t count,
-                        int32_t dtype, void *out, int stream)
+static void none_decode(const struct lqi_store *store, const struct lqi_kernels *kern,
+                        uint64_t first, uint64_t count, int32_t dtype, void *out, int stream)
 {
   (void)stream;
   const void *in = lqi_element(store->plane[LQI_CODES].data, store->dtype, first);
@@ -57,12 +57,12 @@ static void none_decode(const struct lqi_store *store, const struct lqi_kernels 
 }
 
 const struct lqi_method lqi_method_none = {
-  .id = LQ_NONE,
-  .name = "none",
-  .text = "f32, f16 or bf16 as they are",
-  .check = none_check,
-  .layout = none_layout,
-  .units = none_units,
-  .encode = none_encode,
-  .decode = none_decode,
+    .id = LQ_NONE,
+    .name = "none",
+    .text = "f32, f16 or bf16 as they are",
+    .check = none_check,
+    .layout = none_layout,
+    .units = none_units,
+    .encode = none_encode,
+    .decode = none_decode,
 };

@@ -1,20 +1,16 @@
 /*
- * registry.c - the list of methods: one row each.
+ * registry.c - finding a method by place, id or name.
  *
- * Owns: which methods this build has.
+ * Owns: the table made of the list in registry.h.
  * Must not know: what any of them does.
  */
 #include "registry.h"
 
 #include <string.h>
 
-static const struct lqi_method *const methods[] = {
-  &lqi_method_none,
-  &lqi_method_nf4,
-  &lqi_method_fp4,
-  &lqi_method_int8,
-  &lqi_method_dynamic8,
-};
+#define ADDRESS_OF(name) &lqi_method_##name,
+
+static const struct lqi_method *const methods[] = {LQI_METHODS(ADDRESS_OF)};
 
 uint32_t lqi_method_count(void)
 {
