@@ -63,12 +63,8 @@ static lq_status decode_range(const lq_tensor *tensor, uint64_t first, uint64_t 
       .stream = bytes > STREAM_BYTES,
       .out = out,
   };
-  uint64_t tasks = lqi_ceil_div(count, t.per_task);
-  while (tasks > UINT32_MAX / 2) {
-    t.per_task *= 2;
-    tasks = lqi_ceil_div(count, t.per_task);
-  }
-  lqi_parallel(&par, (uint32_t)tasks, decode_task, &t);
+  uint32_t tasks = lqi_task_count(count, &t.per_task);
+  lqi_parallel(&par, tasks, decode_task, &t);
   return LQ_OK;
 }
 

@@ -83,12 +83,8 @@ static void encode_all(struct lqi_job *job)
     return;
   uint64_t size = lqi_ceil_div(store->shape.count, t.units);
   t.per_task = size >= LQI_TASK_ELEMENTS ? 1 : LQI_TASK_ELEMENTS / (size != 0 ? size : 1);
-  uint64_t tasks = lqi_ceil_div(t.units, t.per_task);
-  while (tasks > UINT32_MAX / 2) {
-    t.per_task *= 2;
-    tasks = lqi_ceil_div(t.units, t.per_task);
-  }
-  lqi_parallel(job->par, (uint32_t)tasks, encode_task, &t);
+  uint32_t tasks = lqi_task_count(t.units, &t.per_task);
+  lqi_parallel(job->par, tasks, encode_task, &t);
 }
 
 /* Work space for scales that will be nested, encode, nest. */

@@ -27,6 +27,13 @@ uint32_t lqi_par_workers(const struct lqi_par *par)
 #endif
 }
 
+uint32_t lqi_task_count(uint64_t units, uint64_t *per_task)
+{
+  while (units / *per_task > UINT32_MAX / 2)
+    *per_task *= 2;
+  return (uint32_t)lqi_ceil_div(units, *per_task);
+}
+
 void lqi_parallel(const struct lqi_par *par, uint32_t tasks, lq_task_fn task, void *arg)
 {
   uint32_t workers = lqi_par_workers(par);

@@ -18,6 +18,12 @@ struct lqi_par {
 /* Runs task(arg, i) once for each i below `tasks` and returns when all have ended. */
 void lqi_parallel(const struct lqi_par *par, uint32_t tasks, lq_task_fn task, void *arg);
 
+/*
+ * How many tasks `units` pieces make at *per_task pieces each; raises *per_task where the number
+ * would not fit.
+ */
+uint32_t lqi_task_count(uint64_t units, uint64_t *per_task);
+
 /* How many tasks may run at once, for sizing work space; at least 1. */
 uint32_t lqi_par_workers(const struct lqi_par *par);
 

@@ -70,6 +70,7 @@ LQI_INLINE LQI_AVX2 float avx2_absmax_f32(const float *x, size_t n)
   __m256i m[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
   size_t i = 0;
   for (; i + 32 <= n; i += 32)
+    X86_UNROLL
     for (size_t k = 0; k < 4; k++)
       m[k] = _mm256_max_epu32(m[k], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i + 8 * k)), magnitude));
   for (; i + 8 <= n; i += 8)
@@ -94,6 +95,7 @@ LQI_INLINE LQI_AVX2 float avx2_absmax_half(const uint16_t *x, int32_t dtype, siz
   __m256i m[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   size_t i = 0;
   for (; i + 32 <= n; i += 32)
+    X86_UNROLL
     for (size_t k = 0; k < 2; k++)
       m[k] = _mm256_max_epu16(m[k], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i + 16 * k)), magnitude));
   m[0] = _mm256_max_epu16(m[0], m[1]);

@@ -9,6 +9,8 @@
 
 #include "kern_x86.h"
 
+#include <float.h>
+
 #if LQI_X86
 
 /* The lanes of a vector that starts at element i of n: all 16, or those that are left. */
@@ -99,27 +101,28 @@ LQI_INLINE LQI_AVX512 void avx512_store_part(void *out, int32_t dtype, size_t i,
     _mm256_mask_storeu_epi16((uint16_t *)out + i, lanes, avx512_to_half(v, dtype, nan));
 }
 
-LQI_INLINE LQI_AVX512 float avx512_absmax_f32(const float *x, size_t n)
+/* Sixteen magnitudes whose maximum is that of n elements, as bits: of f32, or of a half type, widened with zeros. */
+LQI_INLINE LQI_AVX512 __m512i avx512_magnitudes_f32(const float *x, size_t n)
 {
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   __m512i m[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
   size_t i = 0;
   for (; i + 64 <= n; i += 64)
+    X86_UNROLL
     for (size_t k = 0; k < 4; k++)
       m[k] = _mm512_max_epu32(m[k], _mm512_and_si512(_mm512_loadu_si512(x + i + 16 * k), magnitude));
   for (; i < n; i += 16)
     m[0] = _mm512_max_epu32(m[0], _mm512_and_si512(_mm512_maskz_loadu_epi32(avx512_lanes(i, n), x + i), magnitude));
-  uint32_t max = _mm512_reduce_max_epu32(_mm512_max_epu32(_mm512_max_epu32(m[0], m[1]), _mm512_max_epu32(m[2], m[3])));
-  return lqi_f32_from_bits(max > 0x7f800000u ? LQI_CANONICAL_NAN : max);
+  return _mm512_max_epu32(_mm512_max_epu32(m[0], m[1]), _mm512_max_epu32(m[2], m[3]));
 }
 
-/* Widening is exact and keeps the order of magnitudes, so the maximum is found in 16 bits and widened alone. */
-LQI_INLINE LQI_AVX512 float avx512_absmax_half(const uint16_t *x, int32_t dtype, size_t n)
+LQI_INLINE LQI_AVX512 __m512i avx512_magnitudes_half(const uint16_t *x, size_t n)
 {
   const __m512i magnitude = _mm512_set1_epi16(0x7fff);
   __m512i m[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
   size_t i = 0;
   for (; i + 64 <= n; i += 64)
+    X86_UNROLL
     for (size_t k = 0; k < 2; k++)
       m[k] = _mm512_max_epu16(m[k], _mm512_and_si512(_mm512_loadu_si512(x + i + 32 * k), magnitude));
   for (; i < n; i += 32) {
@@ -127,22 +130,78 @@ LQI_INLINE LQI_AVX512 float avx512_absmax_half(const uint16_t *x, int32_t dtype,
     m[0] = _mm512_max_epu16(m[0], _mm512_and_si512(_mm512_maskz_loadu_epi16(lanes, x + i), magnitude));
   }
   m[0] = _mm512_max_epu16(m[0], m[1]);
-  __m256i half = _mm256_max_epu16(_mm512_castsi512_si256(m[0]), _mm512_extracti64x4_epi64(m[0], 1));
-  __m128i eight = _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-  /* The only horizontal instruction finds a minimum: of the complements. */
-  __m128i ones = _mm_set1_epi16(-1);
-  __m128i max = _mm_xor_si128(_mm_minpos_epu16(_mm_xor_si128(eight, ones)), ones);
-  uint32_t bits = (uint32_t)_mm_extract_epi16(max, 0);
-  if (bits > (dtype == LQ_F16 ? 0x7c00u : 0x7f80u))
-    return lqi_f32_from_bits(LQI_CANONICAL_NAN);
-  return dtype == LQ_F16 ? _mm_cvtss_f32(_mm_cvtph_ps(max)) : lqi_bf16_to_f32((uint16_t)bits);
+  m[0] = _mm512_max_epu16(m[0], _mm512_srli_epi32(m[0], 16));
+  return _mm512_and_si512(m[0], _mm512_set1_epi32(0xffff));
+}
+
+LQI_INLINE LQI_AVX512 __m512i avx512_magnitudes(const void *x, int32_t dtype, size_t first, size_t n)
+{
+  if (dtype == LQ_F32)
+    return avx512_magnitudes_f32((const float *)x + first, n);
+  return avx512_magnitudes_half((const uint16_t *)x + first, n);
+}
+
+/* Widening is exact and keeps the order of magnitudes, so only the maximum is widened. */
+LQI_INLINE LQI_AVX512 __m512 avx512_magnitude_value(__m512i bits, int32_t dtype)
+{
+  __m512 v = _mm512_castsi512_ps(bits);
+  if (dtype != LQ_F32)
+    v = avx512_from_half(_mm512_cvtepi32_epi16(bits), dtype);
+  __m512 nan = _mm512_castsi512_ps(_mm512_set1_epi32((int)LQI_CANONICAL_NAN));
+  return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), nan);
 }
 
 LQI_INLINE LQI_AVX512 float avx512_absmax(const void *x, int32_t dtype, size_t first, size_t n)
 {
-  if (dtype == LQ_F32)
-    return avx512_absmax_f32((const float *)x + first, n);
-  return avx512_absmax_half((const uint16_t *)x + first, dtype, n);
+  uint32_t max = _mm512_reduce_max_epu32(avx512_magnitudes(x, dtype, first, n));
+  return _mm512_cvtss_f32(avx512_magnitude_value(_mm512_castsi128_si512(_mm_cvtsi32_si128((int)max)), dtype));
+}
+
+/* The maximum of each of 16 vectors, in order: at every step two vectors are folded into one. */
+LQI_INLINE LQI_AVX512 __m512i avx512_maxima(const __m512i *v)
+{
+  __m512i a[8];
+  X86_UNROLL
+  for (size_t i = 0; i < 8; i++)
+    a[i] = _mm512_max_epu32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+  X86_UNROLL
+  for (size_t i = 0; i < 4; i++)
+    a[i] = _mm512_max_epu32(_mm512_unpacklo_epi64(a[2 * i], a[2 * i + 1]), _mm512_unpackhi_epi64(a[2 * i], a[2 * i + 1]));
+  X86_UNROLL
+  for (size_t i = 0; i < 2; i++)
+    a[i] = _mm512_max_epu32(_mm512_shuffle_i32x4(a[2 * i], a[2 * i + 1], 0x88),
+                            _mm512_shuffle_i32x4(a[2 * i], a[2 * i + 1], 0xdd));
+  return _mm512_max_epu32(_mm512_shuffle_i32x4(a[0], a[1], 0x88), _mm512_shuffle_i32x4(a[0], a[1], 0xdd));
+}
+
+/*
+ * Blocks are encoded in groups that stay in L1: first all maxima, then all codes. The first pass has no long chain of
+ * dependent work and so keeps the memory busy, and the costly steps, the horizontal maximum and the division, are done
+ * once for the group.
+ */
+#define AVX512_GROUP 16
+
+LQI_INLINE LQI_AVX512 size_t avx512_group(size_t blocks, size_t block)
+{
+  size_t most = block <= 1024 / AVX512_GROUP ? AVX512_GROUP : block < 1024 ? 1024 / block : 1;
+  return blocks < most ? blocks : most;
+}
+
+/* absmax[0..count) and the reciprocals r of the group's blocks; returns whether all maxima are finite. */
+LQI_INLINE LQI_AVX512 int avx512_scales(const void *x, int32_t dtype, size_t first, size_t count, size_t block,
+                                        float *absmax, float *r)
+{
+  __m512i v[AVX512_GROUP];
+  for (size_t b = 0; b < count; b++)
+    v[b] = avx512_magnitudes(x, dtype, first + b * block, block);
+  for (size_t b = count; b < AVX512_GROUP; b++)
+    v[b] = _mm512_setzero_si512();
+  __m512 m = avx512_magnitude_value(avx512_maxima(v), dtype);
+  __m512 floor = _mm512_castsi512_ps(_mm512_set1_epi32((int)LQI_ABSMAX_FLOOR_BITS));
+  _mm512_mask_storeu_ps(absmax, avx512_lanes(0, count), m);
+  __m512 divisor = _mm512_mask_mov_ps(m, _mm512_cmp_ps_mask(m, floor, _CMP_LE_OQ), floor);
+  _mm512_storeu_ps(r, _mm512_div_ps(_mm512_set1_ps(1.0f), divisor));
+  return _mm512_cmp_ps_mask(m, _mm512_set1_ps(FLT_MAX), _CMP_NLE_UQ) == 0;
 }
 
 #endif

@@ -6,7 +6,6 @@
  */
 #include "kern_avx512.h"
 
-#include <float.h>
 #include <math.h>
 
 #if LQI_X86
@@ -90,6 +89,7 @@ LQI_INLINE LQI_AVX512 __m512i q4_avx512_rank(const struct q4_avx512_book *k, __m
   }
   /* step - 1 + rank is the entry to look at, so the rank is kept with step - 1 added: 7, then +-4, +-2, +-1, +1 or 0. */
   __m512i at = _mm512_set1_epi32(7);
+  X86_UNROLL
   for (int step = 4; step != 0; step >>= 1) {
     __mmask16 above = _mm512_cmp_ps_mask(v, _mm512_permutexvar_ps(at, k->bound), _CMP_NLE_UQ);
     at = _mm512_mask_add_epi32(_mm512_sub_epi32(at, _mm512_set1_epi32(step)), above, at, _mm512_set1_epi32(step));
@@ -97,15 +97,16 @@ LQI_INLINE LQI_AVX512 __m512i q4_avx512_rank(const struct q4_avx512_book *k, __m
   return _mm512_mask_add_epi32(at, _mm512_cmp_ps_mask(v, _mm512_permutexvar_ps(at, k->bound), _CMP_NLE_UQ), at, one);
 }
 
-/* n <= 64 elements from `first` on, a multiple of 8. */
+/* n <= 64 elements from `first` on, a multiple of 8; r is the scale of the first 32, s of the others. */
 LQI_INLINE LQI_AVX512 void q4_avx512_chunk(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t first,
-                                           size_t n, float r, uint8_t *codes, int cells)
+                                           size_t n, float r, float s, uint8_t *codes, int cells)
 {
   __m512i rank[4];
+  X86_UNROLL
   for (size_t i = 0; i < 4; i++) {
     __m512 v = n == 64 ? avx512_load(x, dtype, first + 16 * i)
                        : avx512_load_part(x, dtype, first + 16 * i, avx512_lanes(16 * i, n));
-    rank[i] = q4_avx512_rank(k, _mm512_mul_ps(v, _mm512_set1_ps(r)), cells);
+    rank[i] = q4_avx512_rank(k, _mm512_mul_ps(v, _mm512_set1_ps(i < 2 ? r : s)), cells);
   }
   /*
    * Packing works inside each quarter q of the register and gathers 4 ranks of each vector i as dword 4q + i; the
@@ -121,33 +122,44 @@ LQI_INLINE LQI_AVX512 void q4_avx512_chunk(const struct q4_avx512_book *k, const
     _mm256_mask_storeu_epi8(codes, (__mmask32)((1ull << (n / 2)) - 1u), packed);
 }
 
-LQI_INLINE LQI_AVX512 void q4_avx512_block(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t first,
-                                           size_t n, float r, uint8_t *codes, int cells)
+/* `count` blocks from element `first` on. Blocks of 32 go in pairs. */
+LQI_INLINE LQI_AVX512 void q4_avx512_blocks(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t first,
+                                            size_t count, size_t block, const float *r, uint8_t *codes, int cells)
 {
-  size_t i = 0;
-  for (; i + 64 <= n; i += 64)
-    q4_avx512_chunk(k, x, dtype, first + i, 64, r, codes + i / 2, cells);
-  if (i < n)
-    q4_avx512_chunk(k, x, dtype, first + i, n - i, r, codes + i / 2, cells);
+  size_t b = 0;
+  for (; block == 32 && b + 2 <= count; b += 2)
+    q4_avx512_chunk(k, x, dtype, first + 32 * b, 64, r[b], r[b + 1], codes + 16 * b, cells);
+  for (; b < count; b++) {
+    size_t i = b * block, end = i + block;
+    for (; i + 64 <= end; i += 64)
+      q4_avx512_chunk(k, x, dtype, first + i, 64, r[b], r[b], codes + i / 2, cells);
+    if (i < end)
+      q4_avx512_chunk(k, x, dtype, first + i, end - i, r[b], r[b], codes + i / 2, cells);
+  }
+}
+
+/* The cells need finite scales; a group without gets by with the search. */
+LQI_INLINE LQI_AVX512 void q4_avx512_groups(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t blocks,
+                                            size_t block, float *absmax, uint8_t *codes, int cells)
+{
+  float r[AVX512_GROUP];
+  for (size_t b = 0, count; b < blocks; b += count) {
+    size_t first = b * block;
+    count = avx512_group(blocks - b, block);
+    if (LQI_LIKELY(avx512_scales(x, dtype, first, count, block, absmax + b, r) && cells))
+      q4_avx512_blocks(k, x, dtype, first, count, block, r, codes + first / 2, 1);
+    else
+      q4_avx512_blocks(k, x, dtype, first, count, block, r, codes + first / 2, 0);
+  }
 }
 
 LQI_INLINE LQI_AVX512 void q4_avx512_encode(const struct lqi_q4_book *book, const void *x, int32_t dtype, size_t blocks,
                                             size_t block, float *absmax, uint8_t *codes)
 {
-  struct q4_avx512_book k;
-  k.bound = _mm512_loadu_ps(book->bound);
-  k.code = _mm_loadu_si128((const void *)book->code);
+  struct q4_avx512_book k = {.bound = _mm512_loadu_ps(book->bound), .code = _mm_loadu_si128((const void *)book->code)};
   /* Making the cells costs about as much as 64 weights do. */
   int cells = blocks * block >= 1024 && q4_avx512_cells(&k);
-  for (size_t b = 0; b < blocks; b++) {
-    size_t first = b * block;
-    float m = avx512_absmax(x, dtype, first, block), r = lqi_reciprocal(m);
-    absmax[b] = m;
-    if (LQI_LIKELY(cells && m <= FLT_MAX))
-      q4_avx512_block(&k, x, dtype, first, block, r, codes + first / 2, 1);
-    else
-      q4_avx512_block(&k, x, dtype, first, block, r, codes + first / 2, 0);
-  }
+  q4_avx512_groups(&k, x, dtype, blocks, block, absmax, codes, cells);
 }
 
 /*

@@ -137,6 +137,7 @@ LQI_INLINE LQI_AVX2 size_t q8_avx2_i8_encode(const void *x, int32_t dtype, size_
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {
     __m256i v[4];
+    X86_UNROLL
     for (size_t k = 0; k < 4; k++)
       v[k] = q8_avx2_i8(avx2_load(x, dtype, i + 8 * k), s);
     _mm256_storeu_si256((void *)(codes + i), q8_avx2_bytes(v, 1));

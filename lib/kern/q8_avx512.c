@@ -110,6 +110,7 @@ LQI_INLINE LQI_AVX512 void q8_avx512_chunk(const struct q8_avx512_book *k, const
                                            size_t n, float r, uint8_t *codes)
 {
   __m512i rank[4];
+  X86_UNROLL
   for (size_t i = 0; i < 4; i++) {
     __m512 v = n == 64 ? avx512_load(x, dtype, first + 16 * i)
                        : avx512_load_part(x, dtype, first + 16 * i, avx512_lanes(16 * i, n));
@@ -126,15 +127,18 @@ LQI_INLINE LQI_AVX512 void q8_avx512_encode(const struct lqi_q8_book *book, cons
                                             size_t block, float *absmax, uint8_t *codes)
 {
   struct q8_avx512_book k;
+  float r[AVX512_GROUP];
   q8_avx512_prepare(&k, book->bound);
-  for (size_t b = 0; b < blocks; b++) {
-    size_t first = b * block, end = first + block, i = first;
-    float m = avx512_absmax(x, dtype, first, block), r = lqi_reciprocal(m);
-    absmax[b] = m;
-    for (; i + 64 <= end; i += 64)
-      q8_avx512_chunk(&k, x, dtype, i, 64, r, codes + i);
-    if (i < end)
-      q8_avx512_chunk(&k, x, dtype, i, end - i, r, codes + i);
+  for (size_t b = 0, count; b < blocks; b += count) {
+    count = avx512_group(blocks - b, block);
+    avx512_scales(x, dtype, b * block, count, block, absmax + b, r);
+    for (size_t g = 0; g < count; g++) {
+      size_t i = (b + g) * block, end = i + block;
+      for (; i + 64 <= end; i += 64)
+        q8_avx512_chunk(&k, x, dtype, i, 64, r[g], codes + i);
+      if (i < end)
+        q8_avx512_chunk(&k, x, dtype, i, end - i, r[g], codes + i);
+    }
   }
 }
 
@@ -145,10 +149,13 @@ LQI_INLINE LQI_AVX512 __m512 q8_avx512_value(const float *value, __m512i code)
   __mmask16 k6 = _mm512_test_epi32_mask(code, _mm512_set1_epi32(64));
   __mmask16 k7 = _mm512_test_epi32_mask(code, _mm512_set1_epi32(128));
   __m512 part[8];
+  X86_UNROLL
   for (size_t i = 0; i < 8; i++)
     part[i] = _mm512_permutex2var_ps(_mm512_loadu_ps(value + 32 * i), code, _mm512_loadu_ps(value + 32 * i + 16));
+  X86_UNROLL
   for (size_t i = 0; i < 8; i += 2)
     part[i] = _mm512_mask_blend_ps(k5, part[i], part[i + 1]);
+  X86_UNROLL
   for (size_t i = 0; i < 8; i += 4)
     part[i] = _mm512_mask_blend_ps(k6, part[i], part[i + 2]);
   return _mm512_mask_blend_ps(k7, part[0], part[4]);

@@ -42,6 +42,7 @@ LQI_INLINE LQI_AVX512VBMI void q8_avx512vbmi_values(const struct q8_avx512vbmi_t
   __m512i plane[4];
   code = _mm512_permutexvar_epi32(_mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), code);
   __mmask64 upper = _mm512_movepi8_mask(code);
+  X86_UNROLL
   for (size_t p = 0; p < 4; p++) {
     __m512i low = _mm512_permutex2var_epi8(t->plane[p][0], code, t->plane[p][1]);
     __m512i high = _mm512_permutex2var_epi8(t->plane[p][2], code, t->plane[p][3]);

@@ -19,12 +19,6 @@ static int is_4bit(const struct lqi_store *store)
   return store->method == &lqi_method_nf4 || store->method == &lqi_method_fp4;
 }
 
-/* Block sizes that bitsandbytes itself accepts. */
-static int is_reference_block_size(uint32_t size)
-{
-  return size >= 32 && size <= 4096 && (size & (size - 1)) == 0;
-}
-
 /* json.dumps of the reference's dictionary: its keys in its order, ", " and ": " between. */
 static void bnb_describe(const struct lqi_store *store, struct lqi_text *t)
 {
@@ -54,7 +48,7 @@ static uint32_t bnb_count(const struct lqi_store *store)
     return 1;
   if (store->method == &lqi_method_int8)
     return store->plane[LQI_OUTLIERS].bytes == 0 ? 3 : 0;
-  if (!is_4bit(store) || !is_reference_block_size(store->block_size))
+  if (!is_4bit(store) || !lqi_is_reference_block_size(store->block_size))
     return 0;
   return store->nested_block_size != 0 ? 6 : 4;
 }

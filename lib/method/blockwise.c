@@ -5,7 +5,8 @@
  * Must not know: the code books (codec.c), the public handles.
  *
  * Whole blocks with a usual absmax take the kernel (kern.h). The rest:
- *   - the last block, if it is short, and blocks of a size that no kernel takes (not a multiple of 8);
+ *   - the last block, if it is short, and blocks of a size that no kernel takes (not a multiple of
+ *     8);
  *   - blocks below TINY, whose reciprocal would lose bits or overflow, are scaled up by an exact
  *     power of two first;
  *   - blocks with NaN or infinity go by the policy.
@@ -22,7 +23,7 @@
 /* Decoding expands nested scales in pieces of this many blocks, on the stack. */
 #define SCALES_AT_ONCE 128
 
-static int is_reference_block_size(uint32_t size)
+int lqi_is_reference_block_size(uint32_t size)
 {
   return size >= 32 && size <= 4096 && (size & (size - 1)) == 0;
 }
@@ -34,7 +35,7 @@ lq_status lqi_blockwise_check(const struct lqi_params *params, struct lqi_text *
     return lqi_fail(why, LQ_E_ARGUMENT, "block_size of a 4-bit method must be a multiple of 8",
                     NULL);
   if (params->compat == LQ_COMPAT_BITSANDBYTES_CPU && codec->bits == 4 &&
-      !is_reference_block_size(params->block_size))
+      !lqi_is_reference_block_size(params->block_size))
     return lqi_fail(why, LQ_E_ARGUMENT, "bitsandbytes-cpu takes block sizes 32, 64, 128 to 4096",
                     NULL);
   if (params->threshold != 0.0f)
@@ -65,46 +66,51 @@ static uint64_t code_bytes(const struct lqi_block_codec *codec, uint64_t element
   return codec->bits == 4 ? elements / 2 : elements;
 }
 
-/* One block by the project's rule, whatever its size and values: absmax, reciprocal, codes in
- * chunks. */
-static void encode_rare(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t first,
-                        size_t n, float *scale, uint8_t *codes)
+/* How a value is brought to [-1, 1]: (x * boost) * reciprocal, or x / divisor if that is not 0. */
+struct normal {
+  float boost, reciprocal, divisor;
+};
+
+/* Codes of one block by the portable code. Infinities become `limit` where the policy says so. */
+static void pack_block(const struct lqi_job *job, const struct lqi_block_codec *codec,
+                       uint64_t first, size_t n, struct normal by, float limit, uint8_t *codes)
 {
-  int32_t dtype = job->store->dtype;
-  float m = job->kern->absmax[lqi_float_index(dtype)](lqi_element(job->source, dtype, first), n);
-  if (!lqi_is_finite(m) && job->params->nonfinite == LQ_NONFINITE_SATURATE)
-    m = lqi_finite_absmax(job, first, n);
-  *scale = m;
-  float boost = m < TINY ? TINY_BOOST : 1.0f;
-  float r = m > 0.0f ? 1.0f / (m * boost) : m != m ? m : 0.0f;
   for (size_t i = 0; i < n; i += LQI_CHUNK) {
     float v[LQI_CHUNK];
     size_t part = n - i < LQI_CHUNK ? n - i : LQI_CHUNK;
-    lqi_load_chunk(job, first + i, part, m, v);
+    lqi_load_chunk(job, first + i, part, limit, v);
     for (size_t j = 0; j < part; j++)
-      v[j] = v[j] * boost * r;
+      v[j] = by.divisor != 0.0f ? v[j] / by.divisor : v[j] * by.boost * by.reciprocal;
     codec->pack(v, part, codes + code_bytes(codec, i));
   }
 }
 
-/* The reference's last, short block: it divides by the absmax where whole blocks multiply by the
- * reciprocal. */
+static float block_absmax(const struct lqi_job *job, uint64_t first, size_t n)
+{
+  int32_t dtype = job->store->dtype;
+  return job->kern->absmax[lqi_float_index(dtype)](lqi_element(job->source, dtype, first), n);
+}
+
+/* One block by the project's rule, whatever its size and values. */
+static void encode_rare(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t first,
+                        size_t n, float *scale, uint8_t *codes)
+{
+  float m = block_absmax(job, first, n);
+  if (!lqi_is_finite(m) && job->params->nonfinite == LQ_NONFINITE_SATURATE)
+    m = lqi_finite_absmax(job, first, n);
+  *scale = m;
+  struct normal by = {.boost = m < TINY ? TINY_BOOST : 1.0f};
+  by.reciprocal = m > 0.0f ? 1.0f / (m * by.boost) : m != m ? m : 0.0f;
+  pack_block(job, codec, first, n, by, m, codes);
+}
+
+/* The reference's short last block divides by the absmax; whole ones multiply by its reciprocal. */
 static void encode_reference_tail(struct lqi_job *job, const struct lqi_block_codec *codec,
                                   uint64_t first, size_t n, float *scale, uint8_t *codes)
 {
-  int32_t dtype = job->store->dtype;
-  float floor = lqi_f32_from_bits(LQI_ABSMAX_FLOOR_BITS);
-  float m = job->kern->absmax[lqi_float_index(dtype)](lqi_element(job->source, dtype, first), n);
-  m = m < floor ? floor : m;
-  *scale = m;
-  for (size_t i = 0; i < n; i += LQI_CHUNK) {
-    float v[LQI_CHUNK];
-    size_t part = n - i < LQI_CHUNK ? n - i : LQI_CHUNK;
-    lqi_load_chunk(job, first + i, part, m, v);
-    for (size_t j = 0; j < part; j++)
-      v[j] = v[j] / m;
-    codec->pack(v, part, codes + code_bytes(codec, i));
-  }
+  float m = block_absmax(job, first, n), floor = lqi_f32_from_bits(LQI_ABSMAX_FLOOR_BITS);
+  *scale = m < floor ? floor : m;
+  pack_block(job, codec, first, n, (struct normal){.divisor = *scale}, m, codes);
 }
 
 /* The reference's 8-bit rule: NaN does not count for the absmax, an all-zero block has code 0

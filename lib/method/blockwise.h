@@ -33,6 +33,9 @@ struct lqi_block_codec {
 
 extern const struct lqi_block_codec lqi_codec_nf4, lqi_codec_fp4, lqi_codec_dynamic;
 
+/* Whether bitsandbytes itself takes 4-bit blocks of that size: powers of two from 32 to 4096. */
+int lqi_is_reference_block_size(uint32_t size);
+
 /* Slots of the vtable, and the pieces that nested scales use. */
 lq_status lqi_blockwise_check(const struct lqi_params *params, struct lqi_text *why);
 void lqi_blockwise_layout(const struct lqi_store *store, uint64_t bytes[LQI_PLANES]);
