@@ -1,0 +1,67 @@
+/* fail.c - see fail.h. */
+#include "fail.h"
+
+#include "utf8.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+bool fail_set(fail *why, fail_kind kind, const char *file, const char *format, ...)
+{
+  if (why == NULL)
+    return false;
+  char raw[FAIL_TEXT];
+  size_t used = 0;
+  if (file != NULL) {
+    int n = snprintf(raw, sizeof raw, "%s: ", file);
+    used = n < 0 ? 0 : (size_t)n < sizeof raw ? (size_t)n : sizeof raw - 1;
+  }
+  va_list list;
+  va_start(list, format);
+  int n = vsnprintf(raw + used, sizeof raw - used, format, list);
+  va_end(list);
+  why->kind = kind;
+  why->detail = 0;
+  if (n < 0 || (size_t)n >= sizeof raw - used)
+    strcpy(raw + sizeof raw - 4, "...");
+  utf8_printable(why->text, sizeof why->text, raw);
+  return false;
+}
+
+bool fail_system(fail *why, const char *file, const char *what, int error)
+{
+  char reason[128] = "unknown error";
+  if (strerror_r(error, reason, sizeof reason) != 0)
+    snprintf(reason, sizeof reason, "error %d", error);
+  fail_kind kind = error == ENOMEM ? FAIL_NOMEM : error == EEXIST ? FAIL_EXISTS : FAIL_IO;
+  fail_set(why, kind, file, "cannot %s: %s", what, reason);
+  if (why != NULL)
+    why->detail = error;
+  return false;
+}
+
+bool fail_memory(fail *why, const char *file)
+{
+  return fail_set(why, FAIL_NOMEM, file, "out of memory");
+}
+
+const char *fail_kind_name(fail_kind kind)
+{
+  static const char *const names[] = {"NONE",        "TRUNCATED", "FORMAT",     "LIMIT", "OVERFLOW",
+                                      "UNSUPPORTED", "DATA",      "IO",         "NOMEM", "EXISTS",
+                                      "NOTFOUND",    "USAGE",     "INTERRUPTED"};
+  return (size_t)kind < sizeof names / sizeof *names ? names[kind] : "?";
+}
+
+int fail_exit_status(const fail *why)
+{
+  switch (why->kind) {
+  case FAIL_NONE: return 0;
+  case FAIL_USAGE: return 2;
+  case FAIL_INTERRUPTED: return 128 + why->detail;
+  default: return 1;
+  }
+}

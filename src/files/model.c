@@ -1,0 +1,325 @@
+/* model.c - see model.h. The look of a folder is in model_folder.c. */
+#include "model_folder.h"
+
+#include "io.h"
+#include "shard_index.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct shard {
+  char *name;
+  st_file *file;
+} shard;
+
+struct model {
+  char *path;   /* as the user gave it */
+  char *folder; /* of the shards, for messages; NULL for one file */
+  int fd;       /* of the folder, or -1 */
+  bool is_folder;
+  size_t shard_count, count, extra_count;
+  shard *shards;
+  model_tensor *tensors;        /* by shard, then offset */
+  const model_tensor **by_name; /* the same, by name */
+  json_doc *config;
+  char **extras;
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+  size_t n = strlen(text), m = strlen(end);
+  return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* ---- opening ---- */
+
+static bool open_shard(model *m, const char *name, bool follow, fail *why)
+{
+  shard *s = &m->shards[m->shard_count];
+  char *path = io_join(m->folder, name);
+  s->name = strdup(name);
+  m->shard_count++;
+  bool ok = path != NULL && s->name != NULL;
+  if (!ok)
+    fail_memory(why, m->path);
+  else
+    ok = st_open_at(&s->file, m->fd, name, follow, path, why);
+  free(path);
+  return ok;
+}
+
+static bool new_shards(model *m, size_t count, fail *why)
+{
+  m->shards = calloc(count + 1, sizeof *m->shards);
+  return m->shards != NULL || fail_memory(why, m->path);
+}
+
+/* Each tensor of each shard is listed for that shard. Names are unique in the index and in a shard,
+ * so equal numbers then mean that each listed tensor is there, too. */
+static bool check_index(const model *m, const shard_index *x, fail *why)
+{
+  size_t held = 0;
+  for (size_t s = 0; s < m->shard_count; s++) {
+    const st_file *f = m->shards[s].file;
+    for (size_t i = 0; i < st_count(f); i++, held++) {
+      const index_entry *e = index_find(x, st_at(f, i)->name);
+      if (e == NULL || strcmp(e->shard, m->shards[s].name) != 0)
+        return fail_set(why, FAIL_FORMAT, st_path(f),
+                        "holds tensor \"%.200s\", which the index does not list there",
+                        st_at(f, i)->name);
+    }
+  }
+  for (size_t i = 0, s = 0; held < index_count(x) && i < index_count(x); i++) {
+    const index_entry *e = index_at(x, i);
+    for (s = 0; strcmp(m->shards[s].name, e->shard) != 0; s++)
+      continue;
+    if (st_find(m->shards[s].file, e->tensor) == NULL)
+      return fail_set(why, FAIL_FORMAT, st_path(m->shards[s].file),
+                      "does not hold tensor \"%.200s\", which the index lists there", e->tensor);
+  }
+  return true;
+}
+
+static bool open_index(model *m, const char *name, bool follow, fail *why)
+{
+  shard_index *x = NULL;
+  char *path = io_join(m->folder, name);
+  bool ok = path != NULL || fail_memory(why, m->path);
+  ok = ok && index_read(&x, m->fd, name, path, why);
+  ok = ok && new_shards(m, index_shard_count(x), why);
+  for (size_t i = 0; ok && i < index_shard_count(x); i++)
+    ok = open_shard(m, index_shard(x, i), follow, why);
+  ok = ok && check_index(m, x, why);
+  index_free(x);
+  free(path);
+  return ok;
+}
+
+static bool open_config(model *m, fail *why)
+{
+  struct stat st;
+  if (fstatat(m->fd, "config.json", &st, 0) != 0 && errno == ENOENT)
+    return true;
+  char *path = io_join(m->folder, "config.json");
+  bool ok = path != NULL || fail_memory(why, m->path);
+  ok = ok && json_read(&m->config, m->fd, "config.json", path, why);
+  if (ok && json_kind_of(m->config, json_root(m->config)) != JSON_OBJECT)
+    ok = fail_set(why, FAIL_FORMAT, path, "is not a JSON object");
+  free(path);
+  return ok;
+}
+
+static bool open_folder(model *m, fail *why)
+{
+  folder_view view;
+  m->is_folder = true;
+  if (!folder_look(&view, m->fd, m->path, why))
+    return false;
+  m->extras = view.extras;
+  m->extra_count = view.extra_count;
+  bool ok = open_config(m, why);
+  if (ok && view.weights != NULL)
+    ok = new_shards(m, 1, why) && open_shard(m, view.weights, true, why);
+  else if (ok)
+    ok = open_index(m, FOLDER_INDEX, true, why);
+  free(view.weights);
+  return ok;
+}
+
+/* The folder part of a path to an index, and the name after it. */
+static bool open_index_path(model *m, fail *why)
+{
+  const char *slash = strrchr(m->path, '/');
+  const char *name = slash != NULL ? slash + 1 : m->path;
+  m->folder = strndup(m->path, (size_t)(name - m->path));
+  if (m->folder == NULL)
+    return fail_memory(why, m->path);
+  m->fd = open(slash != NULL ? m->folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (m->fd < 0)
+    return fail_system(why, m->path, "open its folder", errno);
+  return open_index(m, name, false, why);
+}
+
+static bool open_any(model *m, fail *why)
+{
+  m->fd = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (m->fd >= 0) {
+    m->folder = strdup(m->path);
+    return m->folder != NULL ? open_folder(m, why) : fail_memory(why, m->path);
+  }
+  if (errno != ENOTDIR)
+    return fail_system(why, m->path, "open", errno);
+  if (ends_with(m->path, ".json"))
+    return open_index_path(m, why);
+  if (!new_shards(m, 1, why))
+    return false;
+  const char *slash = strrchr(m->path, '/');
+  m->shards[m->shard_count].name = strdup(slash != NULL ? slash + 1 : m->path);
+  if (m->shards[m->shard_count++].name == NULL)
+    return fail_memory(why, m->path);
+  return st_open(&m->shards[0].file, m->path, why);
+}
+
+/* ---- the merged list ---- */
+
+static int by_name(const void *a, const void *b)
+{
+  const model_tensor *const *x = a, *const *y = b;
+  return strcmp((*x)->tensor->name, (*y)->tensor->name);
+}
+
+static bool merge(model *m, fail *why)
+{
+  size_t total = 0;
+  for (size_t s = 0; s < m->shard_count; s++)
+    total += st_count(m->shards[s].file);
+  m->tensors = calloc(total + 1, sizeof *m->tensors);
+  m->by_name = calloc(total + 1, sizeof *m->by_name);
+  if (m->tensors == NULL || m->by_name == NULL)
+    return fail_memory(why, m->path);
+  for (size_t s = 0; s < m->shard_count; s++)
+    for (size_t i = 0; i < st_count(m->shards[s].file); i++) {
+      m->tensors[m->count] = (model_tensor){st_at(m->shards[s].file, i), s};
+      m->by_name[m->count] = &m->tensors[m->count];
+      m->count++;
+    }
+  qsort(m->by_name, m->count, sizeof *m->by_name, by_name);
+  return true;
+}
+
+bool model_open(model **out, const char *path, fail *why)
+{
+  *out = NULL;
+  model *m = calloc(1, sizeof *m);
+  if (m == NULL)
+    return fail_memory(why, path);
+  m->fd = -1;
+  m->path = strdup(path);
+  if (m->path == NULL)
+    fail_memory(why, path);
+  else if (open_any(m, why) && merge(m, why)) {
+    *out = m;
+    return true;
+  }
+  model_close(m);
+  return false;
+}
+
+void model_close(model *m)
+{
+  if (m == NULL)
+    return;
+  for (size_t i = 0; i < m->shard_count; i++) {
+    st_close(m->shards[i].file);
+    free(m->shards[i].name);
+  }
+  for (size_t i = 0; i < m->extra_count; i++)
+    free(m->extras[i]);
+  if (m->fd >= 0)
+    close(m->fd);
+  json_free(m->config);
+  free(m->extras);
+  free(m->shards);
+  free(m->tensors);
+  free(m->by_name);
+  free(m->folder);
+  free(m->path);
+  free(m);
+}
+
+/* ---- the open model ---- */
+
+const char *model_path(const model *m)
+{
+  return m->path;
+}
+
+bool model_is_folder(const model *m)
+{
+  return m->is_folder;
+}
+
+size_t model_shard_count(const model *m)
+{
+  return m->shard_count;
+}
+
+const st_file *model_shard(const model *m, size_t i)
+{
+  return m->shards[i].file;
+}
+
+const char *model_shard_name(const model *m, size_t i)
+{
+  return m->shards[i].name;
+}
+
+size_t model_tensor_count(const model *m)
+{
+  return m->count;
+}
+
+const model_tensor *model_at(const model *m, size_t i)
+{
+  return &m->tensors[i];
+}
+
+const model_tensor *model_find(const model *m, const char *name)
+{
+  st_tensor named = {.name = name};
+  model_tensor wanted = {.tensor = &named};
+  const model_tensor *key = &wanted;
+  const model_tensor **found = bsearch(&key, m->by_name, m->count, sizeof *m->by_name, by_name);
+  return found != NULL ? *found : NULL;
+}
+
+uint64_t model_data_bytes(const model *m)
+{
+  uint64_t sum = 0; /* of ranges in real files: cannot overflow */
+  for (size_t i = 0; i < m->count; i++)
+    sum += m->tensors[i].tensor->bytes;
+  return sum;
+}
+
+bool model_read(const model *m, const model_tensor *t, uint64_t offset, void *into, size_t count,
+                fail *why)
+{
+  return st_read(m->shards[t->shard].file, t->tensor, offset, into, count, why);
+}
+
+json_doc *model_config(const model *m)
+{
+  return m->config;
+}
+
+int model_folder(const model *m)
+{
+  return m->fd;
+}
+
+size_t model_extra_count(const model *m)
+{
+  return m->extra_count;
+}
+
+const char *model_extra(const model *m, size_t i)
+{
+  return m->extras[i];
+}
+
+bool model_copy_extras(const model *m, out_folder *to, fail *why)
+{
+  for (size_t i = 0; i < m->extra_count; i++) {
+    char *shown = io_join(m->folder, m->extras[i]);
+    bool ok = shown != NULL || fail_memory(why, m->path);
+    ok = ok && out_folder_copy(to, m->fd, m->extras[i], shown, why);
+    free(shown);
+    if (!ok)
+      return false;
+  }
+  return true;
+}

@@ -1,0 +1,273 @@
+/*
+ * out_folder.c - a folder that appears whole: see output.h.
+ *
+ * Folders are flat here: what is removed is a list of plain files, never a tree.
+ */
+#include "out_folder.h"
+
+#include "interrupt.h"
+#include "io.h"
+#include "out_path.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { COPY_BYTES = 1 << 18 };
+
+struct out_folder {
+  char *path;   /* final */
+  char *parent; /* folder of `path` */
+  char *name;
+  char *temp; /* where it is built; NULL once renamed */
+  bool force;
+};
+
+const char *out_folder_path(const out_folder *f)
+{
+  return f->path;
+}
+
+const char *out_folder_temp(const out_folder *f)
+{
+  return f->temp;
+}
+
+/* ---- old folders ---- */
+
+static bool has_end(const char *name, const char *end)
+{
+  size_t n = strlen(name), m = strlen(end);
+  return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+/* May this folder be removed? Only when it is empty or clearly a model, and holds no folders. */
+static bool replaceable(const char *path, fail *why)
+{
+  bool empty = true, is_model = false, plain = true;
+  DIR *dir = opendir(path);
+  if (dir == NULL)
+    return fail_system(why, path, "open", errno);
+  for (struct dirent *e; plain && (e = readdir(dir)) != NULL;) {
+    struct stat st;
+    if (!out_plain_name(e->d_name))
+      continue;
+    empty = false;
+    is_model =
+        is_model || strcmp(e->d_name, "config.json") == 0 || has_end(e->d_name, ".safetensors");
+    plain = fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode);
+  }
+  closedir(dir);
+  if (!plain)
+    return fail_set(why, FAIL_EXISTS, path, "holds other folders and is not replaced");
+  if (!empty && !is_model)
+    return fail_set(why, FAIL_EXISTS, path, "does not look like a model and is not replaced");
+  return true;
+}
+
+static bool check_target(const out_folder *f, bool *old, fail *why)
+{
+  struct stat st;
+  *old = lstat(f->path, &st) == 0;
+  if (!*old)
+    return errno == ENOENT || fail_system(why, f->path, "look at", errno);
+  if (!f->force)
+    return fail_set(why, FAIL_EXISTS, f->path, "exists already; --force replaces it");
+  if (!S_ISDIR(st.st_mode))
+    return fail_set(why, FAIL_EXISTS, f->path, "is not a folder and is not replaced");
+  return replaceable(f->path, why);
+}
+
+/* Removes a flat folder; false (errno set) when something stayed. */
+static bool remove_flat(const char *path)
+{
+  DIR *dir = opendir(path);
+  if (dir == NULL)
+    return false;
+  for (struct dirent *e; (e = readdir(dir)) != NULL;)
+    if (out_plain_name(e->d_name))
+      unlinkat(dirfd(dir), e->d_name, 0); /* what stays makes rmdir fail */
+  closedir(dir);
+  return rmdir(path) == 0;
+}
+
+/* A new empty hidden folder beside the target. */
+static char *make_beside(const out_folder *f, const char *what, fail *why)
+{
+  for (unsigned n = 0; n < OUT_TRIES; n++) {
+    char *path = out_beside(f->parent, f->name, what, n);
+    if (path == NULL) {
+      fail_memory(why, f->path);
+      return NULL;
+    }
+    if (mkdir(path, 0777) == 0)
+      return path;
+    int error = errno;
+    free(path);
+    if (error != EEXIST) {
+      fail_system(why, f->path, "create a temporary folder beside it", error);
+      return NULL;
+    }
+  }
+  fail_system(why, f->path, "create a temporary folder beside it", EEXIST);
+  return NULL;
+}
+
+/* ---- building ---- */
+
+bool out_folder_create(out_folder **out, const char *path, bool force, fail *why)
+{
+  bool old;
+  *out = NULL;
+  out_folder *f = calloc(1, sizeof *f);
+  if (f == NULL)
+    return fail_memory(why, path);
+  f->force = force;
+  if (!out_split(path, &f->parent, &f->name, why))
+    goto fail;
+  f->path = strcmp(f->parent, ".") == 0 ? strdup(f->name) : io_join(f->parent, f->name);
+  if (f->path == NULL) {
+    fail_memory(why, path);
+    goto fail;
+  }
+  if (!check_target(f, &old, why))
+    goto fail;
+  f->temp = make_beside(f, "tmp", why);
+  if (f->temp == NULL)
+    goto fail;
+  *out = f;
+  return true;
+fail:
+  out_folder_abort(f);
+  return false;
+}
+
+bool out_folder_put(out_folder *to, const char *name, const void *bytes, size_t count, fail *why)
+{
+  out_file *file = NULL;
+  if (!out_file_create_in(&file, to, name, why))
+    return false;
+  if (out_append(file, bytes, count, why))
+    return out_file_commit(&file, why);
+  out_file_abort(file);
+  return false;
+}
+
+bool out_folder_copy(out_folder *to, int from_folder, const char *name, const char *shown,
+                     fail *why)
+{
+  int fd = -1;
+  uint64_t left = 0, at = 0;
+  out_file *file = NULL;
+  char *piece = NULL;
+  bool ok = false;
+  if (!io_open(&fd, &left, from_folder, name, true, shown, why))
+    return false;
+  piece = malloc(COPY_BYTES);
+  if (piece == NULL) {
+    fail_memory(why, shown);
+    goto done;
+  }
+  if (!out_file_create_in(&file, to, name, why) || !out_reserve(file, left, why))
+    goto done;
+  while (left > 0) {
+    size_t n = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
+    if (!interrupt_check(why) || !io_read_at(fd, at, piece, n, shown, why) ||
+        !out_append(file, piece, n, why))
+      goto done;
+    at += n;
+    left -= n;
+  }
+  ok = out_file_commit(&file, why);
+done:
+  out_file_abort(file);
+  free(piece);
+  close(fd);
+  return ok;
+}
+
+/* ---- the end ---- */
+
+/* Moves the old folder aside, the new one in, and removes the old one. */
+static bool replace(out_folder *f, fail *why)
+{
+  char *aside = make_beside(f, "old", why); /* an empty folder is what rename may replace */
+  if (aside == NULL)
+    return false;
+  if (rename(f->path, aside) != 0) {
+    fail_system(why, f->path, "move the old folder aside", errno);
+    goto fail;
+  }
+  if (rename(f->temp, f->path) != 0) {
+    int error = errno;
+    if (rename(aside, f->path) != 0) {
+      fail_set(why, FAIL_IO, f->path, "cannot be put in place; the old folder is now %s", aside);
+      free(aside);
+      return false;
+    }
+    fail_system(why, f->path, "rename the finished folder", error);
+    free(aside);
+    return false;
+  }
+  free(f->temp);
+  f->temp = NULL;
+  if (!remove_flat(aside)) {
+    fail_set(why, FAIL_IO, f->path, "is complete, but the old folder is still at %s", aside);
+    free(aside);
+    return false;
+  }
+  free(aside);
+  return true;
+fail:
+  rmdir(aside);
+  free(aside);
+  return false;
+}
+
+static bool publish(out_folder *f, fail *why)
+{
+  bool old;
+  if (!out_sync_folder(f->temp, f->path, why) || !check_target(f, &old, why))
+    return false;
+  if (old)
+    return replace(f, why) && out_sync_folder(f->parent, f->path, why);
+  if (rename(f->temp, f->path) != 0)
+    return fail_system(why, f->path, "rename the finished folder", errno);
+  if (out_sync_folder(f->parent, f->path, why)) {
+    free(f->temp);
+    f->temp = NULL;
+    return true;
+  }
+  if (rename(f->path, f->temp) != 0) { /* reported as failed, so it must not be there */
+    free(f->temp);
+    f->temp = NULL;
+  }
+  return false;
+}
+
+bool out_folder_commit(out_folder **folder, fail *why)
+{
+  out_folder *f = *folder;
+  *folder = NULL;
+  bool ok = publish(f, why);
+  out_folder_abort(f);
+  return ok;
+}
+
+void out_folder_abort(out_folder *f)
+{
+  if (f == NULL)
+    return;
+  if (f->temp != NULL)
+    remove_flat(f->temp);
+  free(f->temp);
+  free(f->name);
+  free(f->parent);
+  free(f->path);
+  free(f);
+}

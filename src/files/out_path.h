@@ -1,0 +1,26 @@
+/*
+ * out_path.h - names beside a target, for out_*.c only. Owns: how a temporary name looks.
+ */
+#ifndef QUANT_FILES_OUT_PATH_H
+#define QUANT_FILES_OUT_PATH_H
+
+#include "fail.h"
+
+#include <stdbool.h>
+
+/* Copies of the folder of `path` ("." when it names none) and its last part, without slashes at the
+ * end. Empty, "." and ".." as last part are FAIL_USAGE. Free both. */
+bool out_split(const char *path, char **folder, char **name, fail *why);
+
+/* "folder/.<name>.<what>.<pid>.<n>" in a new block; NULL without memory. */
+char *out_beside(const char *folder, const char *name, const char *what, unsigned n);
+
+enum { OUT_TRIES = 100 }; /* values of n to try when a name is taken */
+
+/* Is it the name of a file in one folder: not empty, no slash, not "." or ".."? */
+bool out_plain_name(const char *name);
+
+/* fsync on a folder, so that the names in it survive a power cut. `path` is for messages. */
+bool out_sync_folder(const char *folder, const char *path, fail *why);
+
+#endif
