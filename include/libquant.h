@@ -543,7 +543,7 @@ LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype,
  * (scale_x * scale_w)) * c + bias, where c is 1/127^2, or with LQ_KEY_COMPAT bitsandbytes-cpu in
  * `how` the 6.200124e-05 of that program. Where x has dense outlier columns (made with
  * LQ_KEY_THRESHOLD and no compat), their products with the decoded columns of W are added in f32.
- * LQ_E_UNSUPPORTED for other methods or K above 131071.
+ * LQ_E_UNSUPPORTED for other methods, a weight with dense outlier columns, or K above 131071.
  */
 LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, const float *bias,
                                 int32_t y_dtype, void *y, uint64_t y_stride, const lq_config *how);

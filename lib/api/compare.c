@@ -36,12 +36,15 @@ static int both_special(float a, float b)
 static void add_piece(struct sums *s, const float *a, const float *b, size_t n, uint64_t first)
 {
   for (size_t i = 0; i < n; i++) {
-    double x = a[i], y = b[i], d = x - y;
-    if (LQI_UNLIKELY(!(fabs(d) <= s->max))) {
+    double x = a[i], y = b[i], d = x - y, e = fabs(d);
+    if (LQI_UNLIKELY(!(e <= s->max))) {
       if (both_special(a[i], b[i]))
         continue;
-      s->max = d != d ? INFINITY : fabs(d);
-      s->max_at = first + i;
+      e = e != e ? (double)INFINITY : e;
+      if (e > s->max) {
+        s->max = e;
+        s->max_at = first + i;
+      }
     }
     s->aa += x * x;
     s->bb += y * y;

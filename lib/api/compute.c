@@ -248,7 +248,7 @@ LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, con
     return LQ_E_UNSUPPORTED;
   if (shape->cols != x->store.shape.cols)
     return LQ_E_SHAPE;
-  if (shape->cols > INT8_MOST_COLUMNS)
+  if (shape->cols > INT8_MOST_COLUMNS || weight->store.plane[LQI_OUTLIERS].bytes != 0)
     return LQ_E_UNSUPPORTED;
   uint64_t m = x->store.shape.rows;
   if ((y == NULL && m != 0 && shape->rows != 0) || misaligned(y, y_dtype) ||

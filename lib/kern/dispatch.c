@@ -58,7 +58,7 @@ static const struct lqi_kernels kernels_avx512 = {
 };
 
 static const struct lqi_kernels kernels_avx512vbmi = {
-  .q4_encode = FLOATS(q4_encode, avx512),
+  .q4_encode = FLOATS(q4_encode, avx512vbmi),
   .q4_decode = FLOATS(q4_decode, avx512),
   .q8_encode = FLOATS(q8_encode, avx512),
   .q8_decode = FLOATS(q8_decode, avx512vbmi),

@@ -10,70 +10,55 @@
 
 #if LQI_X86
 
-/*
- * Two ways to rank. The search takes four rounds, any book. The cells take one look-up: normalised values lie within
- * [-1, 1], and ceil(v * 15.99) puts them into 32 cells; when no two bounds share a cell, the rank of v is the number of
- * bounds in lower cells, plus one if v exceeds the bound of its own. Both are exact: the cell is a monotone function of
- * v, rounding included, and decides only between values in different cells.
- */
+/* Two ways to rank: the search takes four rounds with any book, the cells take one look-up if the book fits them. */
 struct q4_avx512_book {
-  __m512 bound;           /* by rank */
-  __m512 cell_bound[2];   /* by cell: its bound, +infinity if none */
-  __m512i cell_rank[2];   /* by cell: bounds in lower cells */
-  __m128i code;           /* by rank */
+  __m512 bound; /* by rank */
+  __m128i code; /* by rank */
+  struct avx512_cells cells;
 };
 
-/*
- * 1.5 * 2^23 makes the sum's unit 1, so its low bits hold the rounded product; upward, so that zero, where code books have
- * a bound, is the last of its cell. |v| < 1 + 2^-20 gives -15..16: the low five bits tell them apart.
- */
-LQI_INLINE LQI_AVX512 __m512i q4_avx512_cell(__m512 v)
+/* The next value up: one more in magnitude, one less below zero, the smallest subnormal after either zero. */
+LQI_INLINE LQI_AVX512 __m512 q4_avx512_next(__m512 v)
 {
-  return _mm512_castps_si512(_mm512_fmadd_round_ps(v, _mm512_set1_ps(15.99f), _mm512_set1_ps(12582912.0f),
-                                                   _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
+  const __m512i one = _mm512_set1_epi32(1);
+  __m512i bits = _mm512_castps_si512(v);
+  __mmask16 negative = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LT_OQ);
+  __mmask16 zero = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_EQ_OQ);
+  __m512i next = _mm512_mask_sub_epi32(_mm512_add_epi32(bits, one), negative, bits, one);
+  return _mm512_castsi512_ps(_mm512_mask_mov_epi32(next, zero, one));
 }
 
 /*
  * A bound that is the last value of its cell is never exceeded inside it and counts only for higher cells, so it may
- * share the cell with another. Returns 0 if the book does not fit.
+ * share the cell with another.
  */
-LQI_INLINE LQI_AVX512 int q4_avx512_cells(struct q4_avx512_book *k)
+LQI_AVX512 int lqi_q4_cells_avx512(struct avx512_cells *cells, const float *bounds)
 {
-  const __mmask16 all = 0x7fff;
-  const __m512i one = _mm512_set1_epi32(1);
-  __m512i bits = _mm512_castps_si512(k->bound), last = _mm512_set1_epi32(-1);
-  __m512 above = _mm512_castsi512_ps(_mm512_alignr_epi32(last, bits, 1));
-  __mmask16 within = _mm512_cmp_ps_mask(_mm512_abs_ps(k->bound), _mm512_set1_ps(1.0f), _CMP_LT_OQ);
-  __mmask16 falls = _mm512_cmp_ps_mask(k->bound, above, _CMP_GT_OQ);
-  if ((within & all) != all || (falls & (all >> 1)) != 0)
+  const __mmask16 all = 0x7fff, pairs = 0x3fff;
+  const __m512i one = _mm512_set1_epi32(1), last = _mm512_set1_epi32(-1);
+  __m512 bound = _mm512_loadu_ps(bounds);
+  __m512 above = _mm512_castsi512_ps(_mm512_alignr_epi32(last, _mm512_castps_si512(bound), 1));
+  __mmask16 within = _mm512_cmp_ps_mask(_mm512_abs_ps(bound), _mm512_set1_ps(1.0f), _CMP_LT_OQ);
+  if ((within & all) != all || (_mm512_cmp_ps_mask(bound, above, _CMP_GT_OQ) & pairs) != 0)
     return 0;
-  /* The next value up: one more in magnitude, one less below zero, the smallest subnormal after either zero. */
-  __mmask16 negative = _mm512_cmp_ps_mask(k->bound, _mm512_setzero_ps(), _CMP_LT_OQ);
-  __mmask16 zero = _mm512_cmp_ps_mask(k->bound, _mm512_setzero_ps(), _CMP_EQ_OQ);
-  __m512i next = _mm512_mask_sub_epi32(_mm512_add_epi32(bits, one), negative, bits, one);
-  next = _mm512_mask_mov_epi32(next, zero, one);
-  __m512i cell = q4_avx512_cell(k->bound), origin = _mm512_castps_si512(_mm512_set1_ps(12582912.0f));
-  __mmask16 inner = all & _mm512_cmpeq_epi32_mask(cell, q4_avx512_cell(_mm512_castsi512_ps(next)));
-  __mmask16 shared = _mm512_cmpeq_epi32_mask(cell, _mm512_alignr_epi32(last, cell, 1));
-  if ((shared & inner & (inner >> 1)) != 0)
+  __m512i cell = avx512_cell(bound);
+  __mmask16 inner = all & _mm512_cmpeq_epi32_mask(cell, avx512_cell(q4_avx512_next(bound)));
+  if ((_mm512_cmpeq_epi32_mask(cell, _mm512_alignr_epi32(last, cell, 1)) & inner & (inner >> 1)) != 0)
     return 0;
-  cell = _mm512_sub_epi32(cell, origin);
+  cell = _mm512_sub_epi32(cell, avx512_cell(_mm512_setzero_ps()));
+  /* Entries 0..16 stand for themselves, 17..31 for -15..-1. */
   __m512i low = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-  __m512i high = _mm512_sub_epi32(low, _mm512_set1_epi32(16)), rank[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-  high = _mm512_mask_mov_epi32(high, 1, _mm512_set1_epi32(16));
-  __m512 bound[2] = {_mm512_set1_ps(INFINITY), _mm512_set1_ps(INFINITY)};
+  __m512i high = _mm512_set_epi32(-1, -2, -3, -4, -5, -6, -7, -8, -9, -10, -11, -12, -13, -14, -15, 16);
+  cells->rank[0] = cells->rank[1] = _mm512_setzero_si512();
+  cells->bound[0] = cells->bound[1] = _mm512_set1_ps(INFINITY);
   for (int i = 0; i < 15; i++) {
     __m512i at = _mm512_set1_epi32(i), c = _mm512_permutexvar_epi32(at, cell);
-    __m512 b = _mm512_permutexvar_ps(at, k->bound);
+    __m512 b = _mm512_permutexvar_ps(at, bound);
     __mmask16 own = (__mmask16)(0 - (inner >> i & 1));
-    rank[0] = _mm512_mask_add_epi32(rank[0], _mm512_cmplt_epi32_mask(c, low), rank[0], one);
-    rank[1] = _mm512_mask_add_epi32(rank[1], _mm512_cmplt_epi32_mask(c, high), rank[1], one);
-    bound[0] = _mm512_mask_mov_ps(bound[0], _mm512_mask_cmpeq_epi32_mask(own, c, low), b);
-    bound[1] = _mm512_mask_mov_ps(bound[1], _mm512_mask_cmpeq_epi32_mask(own, c, high), b);
-  }
-  for (int h = 0; h < 2; h++) {
-    k->cell_bound[h] = bound[h];
-    k->cell_rank[h] = rank[h];
+    cells->rank[0] = _mm512_mask_add_epi32(cells->rank[0], _mm512_cmplt_epi32_mask(c, low), cells->rank[0], one);
+    cells->rank[1] = _mm512_mask_add_epi32(cells->rank[1], _mm512_cmplt_epi32_mask(c, high), cells->rank[1], one);
+    cells->bound[0] = _mm512_mask_mov_ps(cells->bound[0], _mm512_mask_cmpeq_epi32_mask(own, c, low), b);
+    cells->bound[1] = _mm512_mask_mov_ps(cells->bound[1], _mm512_mask_cmpeq_epi32_mask(own, c, high), b);
   }
   return 1;
 }
@@ -82,9 +67,9 @@ LQI_INLINE LQI_AVX512 __m512i q4_avx512_rank(const struct q4_avx512_book *k, __m
 {
   const __m512i one = _mm512_set1_epi32(1);
   if (cells) {
-    __m512i cell = q4_avx512_cell(v);
-    __m512 bound = _mm512_permutex2var_ps(k->cell_bound[0], cell, k->cell_bound[1]);
-    __m512i rank = _mm512_permutex2var_epi32(k->cell_rank[0], cell, k->cell_rank[1]);
+    __m512i cell = avx512_cell(v);
+    __m512 bound = _mm512_permutex2var_ps(k->cells.bound[0], cell, k->cells.bound[1]);
+    __m512i rank = _mm512_permutex2var_epi32(k->cells.rank[0], cell, k->cells.rank[1]);
     return _mm512_mask_add_epi32(rank, _mm512_cmp_ps_mask(v, bound, _CMP_NLE_UQ), rank, one);
   }
   /* step - 1 + rank is the entry to look at, so the rank is kept with step - 1 added: 7, then +-4, +-2, +-1, +1 or 0. */
@@ -122,9 +107,9 @@ LQI_INLINE LQI_AVX512 void q4_avx512_chunk(const struct q4_avx512_book *k, const
     _mm256_mask_storeu_epi8(codes, (__mmask32)((1ull << (n / 2)) - 1u), packed);
 }
 
-/* `count` blocks from element `first` on. Blocks of 32 go in pairs. */
-LQI_INLINE LQI_AVX512 void q4_avx512_blocks(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t first,
-                                            size_t count, size_t block, const float *r, uint8_t *codes, int cells)
+/* Blocks of 32 go in pairs. */
+LQI_INLINE LQI_AVX512 void q4_avx512_walk(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t first,
+                                          size_t count, size_t block, const float *r, uint8_t *codes, int cells)
 {
   size_t b = 0;
   for (; block == 32 && b + 2 <= count; b += 2)
@@ -138,28 +123,35 @@ LQI_INLINE LQI_AVX512 void q4_avx512_blocks(const struct q4_avx512_book *k, cons
   }
 }
 
-/* The cells need finite scales; a group without gets by with the search. */
-LQI_INLINE LQI_AVX512 void q4_avx512_groups(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t blocks,
-                                            size_t block, float *absmax, uint8_t *codes, int cells)
+LQI_INLINE LQI_AVX512 void q4_avx512_search(const void *book, const void *x, int32_t dtype, size_t first, size_t count,
+                                            size_t block, const float *r, int finite, float *absmax, uint8_t *codes)
 {
-  float r[AVX512_GROUP];
-  for (size_t b = 0, count; b < blocks; b += count) {
-    size_t first = b * block;
-    count = avx512_group(blocks - b, block);
-    if (LQI_LIKELY(avx512_scales(x, dtype, first, count, block, absmax + b, r) && cells))
-      q4_avx512_blocks(k, x, dtype, first, count, block, r, codes + first / 2, 1);
-    else
-      q4_avx512_blocks(k, x, dtype, first, count, block, r, codes + first / 2, 0);
-  }
+  (void)finite;
+  (void)absmax;
+  q4_avx512_walk(book, x, dtype, first, count, block, r, codes, 0);
+}
+
+/* The cells need finite scales; a group without gets by with the search. */
+LQI_INLINE LQI_AVX512 void q4_avx512_cells(const void *book, const void *x, int32_t dtype, size_t first, size_t count,
+                                           size_t block, const float *r, int finite, float *absmax, uint8_t *codes)
+{
+  (void)absmax;
+  if (LQI_LIKELY(finite))
+    q4_avx512_walk(book, x, dtype, first, count, block, r, codes, 1);
+  else
+    q4_avx512_walk(book, x, dtype, first, count, block, r, codes, 0);
 }
 
 LQI_INLINE LQI_AVX512 void q4_avx512_encode(const struct lqi_q4_book *book, const void *x, int32_t dtype, size_t blocks,
                                             size_t block, float *absmax, uint8_t *codes)
 {
-  struct q4_avx512_book k = {.bound = _mm512_loadu_ps(book->bound), .code = _mm_loadu_si128((const void *)book->code)};
-  /* Making the cells costs about as much as 64 weights do. */
-  int cells = blocks * block >= 1024 && q4_avx512_cells(&k);
-  q4_avx512_groups(&k, x, dtype, blocks, block, absmax, codes, cells);
+  struct q4_avx512_book k;
+  k.bound = _mm512_loadu_ps(book->bound);
+  k.code = _mm_loadu_si128((const void *)book->code);
+  if (blocks * block >= AVX512_CELLS_PAY && lqi_q4_cells_avx512(&k.cells, book->bound))
+    avx512_encode(q4_avx512_cells, &k, x, dtype, blocks, block, absmax, codes, 4);
+  else
+    avx512_encode(q4_avx512_search, &k, x, dtype, blocks, block, absmax, codes, 4);
 }
 
 /*

@@ -123,22 +123,17 @@ LQI_INLINE LQI_AVX512 void q8_avx512_chunk(const struct q8_avx512_book *k, const
     _mm512_mask_storeu_epi8(codes, (1ull << n) - 1u, bytes);
 }
 
-LQI_INLINE LQI_AVX512 void q8_avx512_encode(const struct lqi_q8_book *book, const void *x, int32_t dtype, size_t blocks,
-                                            size_t block, float *absmax, uint8_t *codes)
+LQI_INLINE LQI_AVX512 void q8_avx512_walk(const void *book, const void *x, int32_t dtype, size_t first, size_t count,
+                                          size_t block, const float *r, int finite, float *absmax, uint8_t *codes)
 {
-  struct q8_avx512_book k;
-  float r[AVX512_GROUP];
-  q8_avx512_prepare(&k, book->bound);
-  for (size_t b = 0, count; b < blocks; b += count) {
-    count = avx512_group(blocks - b, block);
-    avx512_scales(x, dtype, b * block, count, block, absmax + b, r);
-    for (size_t g = 0; g < count; g++) {
-      size_t i = (b + g) * block, end = i + block;
-      for (; i + 64 <= end; i += 64)
-        q8_avx512_chunk(&k, x, dtype, i, 64, r[g], codes + i);
-      if (i < end)
-        q8_avx512_chunk(&k, x, dtype, i, end - i, r[g], codes + i);
-    }
+  (void)finite;
+  (void)absmax;
+  for (size_t b = 0; b < count; b++) {
+    size_t i = b * block, end = i + block;
+    for (; i + 64 <= end; i += 64)
+      q8_avx512_chunk(book, x, dtype, first + i, 64, r[b], codes + i);
+    if (i < end)
+      q8_avx512_chunk(book, x, dtype, first + i, end - i, r[b], codes + i);
   }
 }
 
@@ -244,7 +239,9 @@ LQI_AVX512 int32_t lqi_dot_i8_avx512(const int8_t *a, const int8_t *b, size_t n)
   LQI_AVX512 void lqi_q8_encode_##suffix##_avx512(const struct lqi_q8_book *book, const void *x, size_t blocks, \
                                                   size_t block, float *absmax, uint8_t *codes)                  \
   {                                                                                                             \
-    q8_avx512_encode(book, x, dtype, blocks, block, absmax, codes);                                             \
+    struct q8_avx512_book k;                                                                                    \
+    q8_avx512_prepare(&k, book->bound);                                                                         \
+    avx512_encode(q8_avx512_walk, &k, x, dtype, blocks, block, absmax, codes, 8);                               \
   }                                                                                                             \
   LQI_AVX512 void lqi_q8_decode_##suffix##_avx512(const float *value, const uint8_t *codes, size_t blocks,      \
                                                   size_t block, const float *absmax, void *out, int stream)     \

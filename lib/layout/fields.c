@@ -171,38 +171,79 @@ static int skip_value(struct scanner *in)
   }
 }
 
-static int take_member(struct scanner *in, const char *name)
+/* Members by name, the two families' words for one thing side by side. */
+enum field {
+  FIELD_METHOD,
+  FIELD_DTYPE,
+  FIELD_SHAPE,
+  FIELD_VERSION,
+  FIELD_BLOCK_SIZE,
+  FIELD_NESTED_BLOCK_SIZE,
+  FIELD_NESTED_DTYPE,
+  FIELD_NESTED_OFFSET,
+  FIELD_OUTLIERS_DROPPED,
+};
+
+static const struct {
+  const char *name;
+  enum field field;
+} members[] = {
+    {"method", FIELD_METHOD},
+    {"quant_type", FIELD_METHOD},
+    {"dtype", FIELD_DTYPE},
+    {"shape", FIELD_SHAPE},
+    {"libquant", FIELD_VERSION},
+    {"block_size", FIELD_BLOCK_SIZE},
+    {"blocksize", FIELD_BLOCK_SIZE},
+    {"nested_block_size", FIELD_NESTED_BLOCK_SIZE},
+    {"nested_blocksize", FIELD_NESTED_BLOCK_SIZE},
+    {"nested_dtype", FIELD_NESTED_DTYPE},
+    {"nested_offset", FIELD_NESTED_OFFSET},
+    {"outliers_dropped", FIELD_OUTLIERS_DROPPED},
+};
+
+static int take_field(struct scanner *in, enum field field)
 {
   struct lqi_fields *out = in->out;
-  if (strcmp(name, "method") == 0 || strcmp(name, "quant_type") == 0)
-    return take_string(in, out->method, sizeof out->method);
-  if (strcmp(name, "dtype") == 0)
-    return take_string(in, out->dtype, sizeof out->dtype);
-  if (strcmp(name, "nested_dtype") == 0)
-    return take_string(in, out->nested_dtype, sizeof out->nested_dtype);
-  if (strcmp(name, "libquant") == 0)
-    return take_u64(in, &out->version);
-  if (strcmp(name, "block_size") == 0 || strcmp(name, "blocksize") == 0)
-    return take_u64(in, &out->block_size);
-  if (strcmp(name, "nested_block_size") == 0 || strcmp(name, "nested_blocksize") == 0)
-    return take_u64(in, &out->nested_block_size);
-  if (strcmp(name, "outliers_dropped") == 0)
-    return take_u64(in, &out->outliers_dropped);
-  if (strcmp(name, "nested_offset") == 0)
-    return out->has_nested_offset = take_double(in, &out->nested_offset);
-  if (strcmp(name, "shape") == 0)
-    return !out->has_shape && take_shape(in);
+  switch (field) {
+  case FIELD_METHOD: return take_string(in, out->method, sizeof out->method);
+  case FIELD_DTYPE: return take_string(in, out->dtype, sizeof out->dtype);
+  case FIELD_SHAPE: return take_shape(in);
+  case FIELD_VERSION: return take_u64(in, &out->version);
+  case FIELD_BLOCK_SIZE: return take_u64(in, &out->block_size);
+  case FIELD_NESTED_BLOCK_SIZE: return take_u64(in, &out->nested_block_size);
+  case FIELD_NESTED_DTYPE: return take_string(in, out->nested_dtype, sizeof out->nested_dtype);
+  case FIELD_OUTLIERS_DROPPED: return take_u64(in, &out->outliers_dropped);
+  case FIELD_NESTED_OFFSET:
+    out->has_nested_offset = take_double(in, &out->nested_offset);
+    return out->has_nested_offset;
+  }
+  return 0;
+}
+
+/* A field said twice is refused: two readers could take different ones. */
+static int take_member(struct scanner *in, const char *name, uint32_t *seen)
+{
+  for (size_t i = 0; i < LQI_COUNT(members); i++)
+    if (strcmp(members[i].name, name) == 0) {
+      uint32_t bit = 1u << members[i].field;
+      if (*seen & bit)
+        return 0;
+      *seen |= bit;
+      return take_field(in, members[i].field);
+    }
   return skip_value(in);
 }
 
 static int take_object(struct scanner *in)
 {
   char name[32];
+  uint32_t seen = 0;
   if (!take(in, '{'))
     return 0;
   if (!take(in, '}')) {
     do {
-      if (!take_string(in, name, sizeof name) || !take(in, ':') || !take_member(in, name))
+      if (!take_string(in, name, sizeof name) || !take(in, ':') || !take_member(in, name, &seen))
         return 0;
     } while (take(in, ','));
     if (!take(in, '}'))

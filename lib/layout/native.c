@@ -158,6 +158,8 @@ static lq_status take_outliers(const struct lqi_import *in, struct lqi_store *ou
   lq_status s =
       lqi_take_plane(in, "outlier_columns", LQ_I64, 1, &out->plane[LQI_OUTLIER_COLUMNS], why);
   out->outliers = out->plane[LQI_OUTLIER_COLUMNS].bytes / sizeof(int64_t);
+  if (s == LQ_OK && out->outliers == 0 && lqi_find_plane(in, "outliers") != NULL)
+    return lqi_fail(why, LQ_E_LAYOUT, "outliers without outlier_columns", NULL);
   if (s == LQ_OK && out->outliers != 0 && !out->outliers_dropped)
     s = lqi_take_plane(in, "outliers", out->dtype, 0, &out->plane[LQI_OUTLIERS], why);
   return s;

@@ -17,6 +17,8 @@
 
 #include "nested.h"
 
+#include <string.h>
+
 #define TINY 0x1p-100f
 #define TINY_BOOST 0x1p100f
 
@@ -85,22 +87,35 @@ static void pack_block(const struct lqi_job *job, const struct lqi_block_codec *
   }
 }
 
+static int is_reference(const struct lqi_job *job)
+{
+  return job->params->compat == LQ_COMPAT_BITSANDBYTES_CPU;
+}
+
+/* max |x|; of the finite ones alone where the others will be replaced. */
 static float block_absmax(const struct lqi_job *job, uint64_t first, size_t n)
 {
   int32_t dtype = job->store->dtype;
-  return job->kern->absmax[lqi_float_index(dtype)](lqi_element(job->source, dtype, first), n);
+  const void *x = lqi_element(job->source, dtype, first);
+  float m = job->kern->absmax[lqi_float_index(dtype)](x, n);
+  if (!lqi_is_finite(m) && job->params->nonfinite == LQ_NONFINITE_SATURATE)
+    m = lqi_finite_absmax(job, first, n);
+  return m;
 }
 
-/* One block by the project's rule, whatever its size and values. */
+/* One block by the rule of whole blocks, whatever its size and values. */
 static void encode_rare(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t first,
                         size_t n, float *scale, uint8_t *codes)
 {
-  float m = block_absmax(job, first, n);
-  if (!lqi_is_finite(m) && job->params->nonfinite == LQ_NONFINITE_SATURATE)
-    m = lqi_finite_absmax(job, first, n);
+  float m = block_absmax(job, first, n), floor = lqi_f32_from_bits(LQI_ABSMAX_FLOOR_BITS);
+  struct normal by = {.boost = 1.0f};
+  if (is_reference(job)) {
+    by.reciprocal = 1.0f / (m < floor ? floor : m);
+  } else {
+    by.boost = m < TINY ? TINY_BOOST : 1.0f;
+    by.reciprocal = m > 0.0f ? 1.0f / (m * by.boost) : m != m ? m : 0.0f;
+  }
   *scale = m;
-  struct normal by = {.boost = m < TINY ? TINY_BOOST : 1.0f};
-  by.reciprocal = m > 0.0f ? 1.0f / (m * by.boost) : m != m ? m : 0.0f;
   pack_block(job, codec, first, n, by, m, codes);
 }
 
@@ -113,25 +128,31 @@ static void encode_reference_tail(struct lqi_job *job, const struct lqi_block_co
   pack_block(job, codec, first, n, (struct normal){.divisor = *scale}, m, codes);
 }
 
-/* The reference's 8-bit rule: NaN does not count for the absmax, an all-zero block has code 0
- * throughout. */
-static void encode_reference_bins(struct lqi_job *job, const struct lqi_block_codec *codec,
-                                  uint64_t first, size_t n, float *scale, uint8_t *codes)
+/* max |x| as the reference's 8-bit code finds it: NaN does not count. */
+static float binned_absmax(const struct lqi_job *job, uint64_t first, size_t n)
 {
-  int32_t dtype = job->store->dtype;
+  if (job->params->nonfinite == LQ_NONFINITE_SATURATE)
+    return lqi_finite_absmax(job, first, n);
   float m = 0.0f;
   for (uint64_t i = first; i < first + n; i++) {
-    float x = lqi_load(job->source, dtype, i);
+    float x = lqi_load(job->source, job->store->dtype, i);
     x = x < 0.0f ? -x : x;
     m = x > m ? x : m;
   }
+  return m;
+}
+
+/* The reference's 8-bit rule; an all-zero block has code 0 throughout. */
+static void encode_reference_bins(struct lqi_job *job, const struct lqi_block_codec *codec,
+                                  uint64_t first, size_t n, float *scale, uint8_t *codes)
+{
+  float m = binned_absmax(job, first, n);
   *scale = m;
   for (size_t i = 0; i < n; i += LQI_CHUNK) {
     float v[LQI_CHUNK];
     size_t part = n - i < LQI_CHUNK ? n - i : LQI_CHUNK;
     if (m == 0.0f) {
-      for (size_t j = 0; j < part; j++)
-        codes[i + j] = 0;
+      memset(codes + i, 0, part);
     } else {
       lqi_load_chunk(job, first + i, part, m, v);
       codec->bins(v, part, 1.0f / m, codes + i);
@@ -146,26 +167,27 @@ static void encode_one(struct lqi_job *job, const struct lqi_block_codec *codec,
   size_t n = (size_t)lqi_min_u64(job->store->block_size, job->store->shape.count - first);
   float *scale = scales + block;
   codes += code_bytes(codec, first);
-  if (job->params->compat != LQ_COMPAT_BITSANDBYTES_CPU)
-    encode_rare(job, codec, first, n, scale, codes);
-  else if (codec->bins != NULL)
+  if (is_reference(job) && codec->bins != NULL)
     encode_reference_bins(job, codec, first, n, scale, codes);
-  else
+  else if (is_reference(job) && n < job->store->block_size)
     encode_reference_tail(job, codec, first, n, scale, codes);
+  else
+    encode_rare(job, codec, first, n, scale, codes);
 }
 
 /* Behind the kernel: finds blocks that it could not serve, by their absmax alone. */
 static void revisit(struct lqi_job *job, const struct lqi_block_codec *codec, uint64_t first,
                     uint64_t count, float *scales, uint8_t *codes)
 {
-  int policy = job->params->nonfinite;
+  int policy = job->params->nonfinite, rescue = !is_reference(job);
   for (uint64_t b = first; b < first + count; b++) {
     float m = scales[b];
     if (LQI_LIKELY(m >= TINY && lqi_is_finite(m)))
       continue;
-    if (!lqi_is_finite(m) && policy != LQ_NONFINITE_PROPAGATE)
+    int special = !lqi_is_finite(m);
+    if (special && policy != LQ_NONFINITE_PROPAGATE)
       lqi_note_nonfinite(job, b * job->store->block_size, job->store->block_size);
-    if ((m > 0.0f && m < TINY) || (!lqi_is_finite(m) && policy == LQ_NONFINITE_SATURATE))
+    if (special ? policy == LQ_NONFINITE_SATURATE : rescue && m > 0.0f)
       encode_one(job, codec, b, scales, codes);
   }
 }
@@ -174,17 +196,15 @@ void lqi_encode_blocks(struct lqi_job *job, const struct lqi_block_codec *codec,
                        float *scales, uint64_t first, uint64_t count)
 {
   const struct lqi_store *store = job->store;
-  int reference = job->params->compat == LQ_COMPAT_BITSANDBYTES_CPU;
   uint64_t whole = store->shape.count / store->block_size;
   whole = whole > first ? lqi_min_u64(count, whole - first) : 0;
-  if (store->block_size % 8 != 0 || (reference && codec->bins != NULL))
+  if (store->block_size % 8 != 0 || (is_reference(job) && codec->bins != NULL))
     whole = 0;
   if (whole != 0) {
     uint64_t at = first * store->block_size;
     codec->encode(job->kern, store->dtype, lqi_element(job->source, store->dtype, at),
                   (size_t)whole, store->block_size, scales + first, codes + code_bytes(codec, at));
-    if (!reference)
-      revisit(job, codec, first, whole, scales, codes);
+    revisit(job, codec, first, whole, scales, codes);
   }
   for (uint64_t b = first + whole; b < first + count; b++) {
     encode_one(job, codec, b, scales, codes);

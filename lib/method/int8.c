@@ -196,6 +196,22 @@ static void restore_outliers(const struct lqi_store *store, uint64_t row, uint64
   }
 }
 
+/* The formula's first product would overflow; scaled down by a power of two it is the same. */
+#define LARGE 0x1p120f
+#define LARGE_SCALE 0x1p-8f
+
+static void decode_large(const struct lqi_kernels *kern, const int8_t *codes, uint64_t count,
+                         float scale, int32_t dtype, void *out)
+{
+  for (uint64_t i = 0; i < count; i += LQI_CHUNK) {
+    float v[LQI_CHUNK];
+    size_t n = (size_t)lqi_min_u64(LQI_CHUNK, count - i);
+    kern->i8_decode[0](codes + i, n, scale * LARGE_SCALE, v, 0);
+    for (size_t j = 0; j < n; j++)
+      lqi_store(out, dtype, i + j, v[j] / LARGE_SCALE);
+  }
+}
+
 static void int8_decode(const struct lqi_store *store, const struct lqi_kernels *kern,
                         uint64_t first, uint64_t count, int32_t dtype, void *out, int stream)
 {
@@ -206,8 +222,11 @@ static void int8_decode(const struct lqi_store *store, const struct lqi_kernels 
     uint64_t row = (first + done) / cols, c = (first + done) % cols,
              n = lqi_min_u64(cols - c, count - done);
     void *to = lqi_element_mut(out, dtype, done);
-    kern->i8_decode[lqi_float_index(dtype)](codes + first + done, (size_t)n, scales[row], to,
-                                            stream);
+    if (LQI_UNLIKELY(scales[row] > LARGE))
+      decode_large(kern, codes + first + done, n, scales[row], dtype, to);
+    else
+      kern->i8_decode[lqi_float_index(dtype)](codes + first + done, (size_t)n, scales[row], to,
+                                              stream);
     if (store->plane[LQI_OUTLIERS].bytes != 0)
       restore_outliers(store, row, c, n, dtype, to);
     done += n;
