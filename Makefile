@@ -130,6 +130,7 @@ all: lib $(BUILD)/quant ## library and tool
 lib: $(BUILD)/libquant.a $(BUILD)/$(so) ## the library alone, static and shared
 
 demo: $(BUILD)/quant ## quantize the example model and look at the result
+	@mkdir -p $(BUILD)/demo
 	$(BUILD)/quant quantize examples/model -o $(BUILD)/demo/nf4 --method nf4 --nested --force
 	@echo
 	$(BUILD)/quant inspect $(BUILD)/demo/nf4
@@ -173,7 +174,7 @@ uninstall: ## take away what install put there
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-sources = $(wildcard include/*.h lib/*/*.[ch] src/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] examples/*/*.[ch])
+sources = $(wildcard include/*.h lib/*/*.[ch] src/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] examples/*.[ch])
 
 format: ## lay out all C sources (clang-format 14)
 	clang-format -i $(sources)

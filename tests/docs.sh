@@ -15,12 +15,12 @@ for page in $pages; do
     [ -z "$link" ] || [ -e "${page%/*}/$link" ] || { echo "$page: link to nothing: $link"; failed=1; }
   done <"$scratch/links"
 
-  # Names as in the header; lq_tensor_* and the like stand for a family.
+  # Names as in the header, or that the page itself brings in (NAME = 6); lq_tensor_* and the like stand for a family.
   grep -ow 'lq_[a-z0-9_]*[a-z0-9]\|LQ_[A-Z0-9_]*[A-Z0-9]' "$page" | sort -u >"$scratch/names"
   while read -r name; do
     grep -qw "$name" include/libquant.h || case $name in
     LQ_VECTORS | LQ_LONG | LQ_BUILD | LQ_TERNARY | LQ_[0-9]*) ;;
-    *) grep -q "${name}_\*" "$page" || { echo "$page: no such name in libquant.h: $name"; failed=1; } ;;
+    *) grep -q "${name}_\*\|$name = " "$page" || { echo "$page: no such name in libquant.h: $name"; failed=1; } ;;
     esac
   done <"$scratch/names"
 

@@ -55,7 +55,7 @@ LQI_AVX2 float lqi_dot_avx2(const float *a, const float *b, size_t n)
 #define FP_AVX2_ABSMAX(suffix, dtype)                               \
   LQI_AVX2 float lqi_absmax_##suffix##_avx2(const void *x, size_t n) \
   {                                                                 \
-    return avx2_absmax(x, dtype, 0, n);                             \
+    return avx2_absmax(x, dtype, n);                                \
   }
 
 #define FP_AVX2_CONVERT(suffix, dtype)                                          \

@@ -64,7 +64,14 @@ LQI_INLINE LQI_AVX2 void avx2_store_pair(void *out, int32_t dtype, size_t i, __m
   }
 }
 
-LQI_INLINE LQI_AVX2 float avx2_absmax_f32(const float *x, size_t n)
+/* Vector i of n elements, n a multiple of 8, from `first` on; zero where there are none. */
+LQI_INLINE LQI_AVX2 __m256 avx2_load_some(const void *x, int32_t dtype, size_t first, size_t n, size_t i)
+{
+  return 8 * i < n ? avx2_load(x, dtype, first + 8 * i) : _mm256_setzero_ps();
+}
+
+/* Eight magnitudes whose maximum is that of n elements, n a multiple of 8: bits of f32, or of a half, zero-extended. */
+LQI_INLINE LQI_AVX2 __m256i avx2_magnitudes_f32(const float *x, size_t n)
 {
   const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
   __m256i m[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
@@ -73,49 +80,119 @@ LQI_INLINE LQI_AVX2 float avx2_absmax_f32(const float *x, size_t n)
     X86_UNROLL
     for (size_t k = 0; k < 4; k++)
       m[k] = _mm256_max_epu32(m[k], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i + 8 * k)), magnitude));
-  for (; i + 8 <= n; i += 8)
+  for (; i < n; i += 8)
     m[0] = _mm256_max_epu32(m[0], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i)), magnitude));
-  __m256i eight = _mm256_max_epu32(_mm256_max_epu32(m[0], m[1]), _mm256_max_epu32(m[2], m[3]));
-  __m128i four = _mm_max_epu32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
-  four = _mm_max_epu32(four, _mm_unpackhi_epi64(four, four));
-  four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 1));
-  uint32_t max = (uint32_t)_mm_cvtsi128_si32(four);
-  for (; i < n; i++) {
-    uint32_t u = lqi_f32_bits(x[i]) & 0x7fffffffu;
-    max = u > max ? u : max;
-  }
-  return lqi_f32_from_bits(max > 0x7f800000u ? LQI_CANONICAL_NAN : max);
+  return _mm256_max_epu32(_mm256_max_epu32(m[0], m[1]), _mm256_max_epu32(m[2], m[3]));
 }
 
-/* Widening is exact and keeps the order of magnitudes, so the maximum is found in 16 bits and widened alone. */
-LQI_INLINE LQI_AVX2 float avx2_absmax_half(const uint16_t *x, int32_t dtype, size_t n)
+LQI_INLINE LQI_AVX2 __m256i avx2_magnitudes_half(const uint16_t *x, size_t n)
 {
   const __m256i magnitude = _mm256_set1_epi16(0x7fff);
-  const __m128i ones = _mm_set1_epi16(-1);
   __m256i m[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   size_t i = 0;
   for (; i + 32 <= n; i += 32)
     X86_UNROLL
     for (size_t k = 0; k < 2; k++)
       m[k] = _mm256_max_epu16(m[k], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i + 16 * k)), magnitude));
+  for (; i < n; i += 8) {
+    __m256i eight = _mm256_zextsi128_si256(_mm_loadu_si128((const void *)(x + i)));
+    m[0] = _mm256_max_epu16(m[0], _mm256_and_si256(eight, magnitude));
+  }
   m[0] = _mm256_max_epu16(m[0], m[1]);
-  __m128i eight = _mm_max_epu16(_mm256_castsi256_si128(m[0]), _mm256_extracti128_si256(m[0], 1));
-  for (; i + 8 <= n; i += 8)
-    eight = _mm_max_epu16(eight, _mm_and_si128(_mm_loadu_si128((const void *)(x + i)), _mm256_castsi256_si128(magnitude)));
-  /* The only horizontal instruction finds a minimum: of the complements. */
-  uint32_t max = (uint32_t)_mm_cvtsi128_si32(_mm_xor_si128(_mm_minpos_epu16(_mm_xor_si128(eight, ones)), ones)) & 0xffffu;
-  for (; i < n; i++)
-    max = (x[i] & 0x7fffu) > max ? x[i] & 0x7fffu : max;
-  if (max > (dtype == LQ_F16 ? 0x7c00u : 0x7f80u))
-    return lqi_f32_from_bits(LQI_CANONICAL_NAN);
-  return dtype == LQ_F16 ? _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128((int)max))) : lqi_bf16_to_f32((uint16_t)max);
+  m[0] = _mm256_max_epu16(m[0], _mm256_srli_epi32(m[0], 16));
+  return _mm256_and_si256(m[0], _mm256_set1_epi32(0xffff));
 }
 
-LQI_INLINE LQI_AVX2 float avx2_absmax(const void *x, int32_t dtype, size_t first, size_t n)
+LQI_INLINE LQI_AVX2 __m256i avx2_magnitudes(const void *x, int32_t dtype, size_t first, size_t n)
 {
   if (dtype == LQ_F32)
-    return avx2_absmax_f32((const float *)x + first, n);
-  return avx2_absmax_half((const uint16_t *)x + first, dtype, n);
+    return avx2_magnitudes_f32((const float *)x + first, n);
+  return avx2_magnitudes_half((const uint16_t *)x + first, n);
+}
+
+/* Widening is exact and keeps the order of magnitudes, so only the maximum is widened. */
+LQI_INLINE LQI_AVX2 __m256 avx2_magnitude_value(__m256i bits, int32_t dtype)
+{
+  const __m256 nan = _mm256_castsi256_ps(_mm256_set1_epi32((int)LQI_CANONICAL_NAN));
+  __m256 v = _mm256_castsi256_ps(bits);
+  if (dtype == LQ_F16)
+    v = _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1)));
+  else if (dtype == LQ_BF16)
+    v = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+  return _mm256_blendv_ps(v, nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+}
+
+/* The maximum of each of 8 vectors, in order: at every step two vectors are folded into one. */
+LQI_INLINE LQI_AVX2 __m256i avx2_maxima(const __m256i *v)
+{
+  __m256i a[4];
+  X86_UNROLL
+  for (size_t i = 0; i < 4; i++)
+    a[i] = _mm256_max_epu32(_mm256_unpacklo_epi32(v[2 * i], v[2 * i + 1]), _mm256_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+  X86_UNROLL
+  for (size_t i = 0; i < 2; i++)
+    a[i] = _mm256_max_epu32(_mm256_unpacklo_epi64(a[2 * i], a[2 * i + 1]), _mm256_unpackhi_epi64(a[2 * i], a[2 * i + 1]));
+  return _mm256_max_epu32(_mm256_permute2x128_si256(a[0], a[1], 0x20), _mm256_permute2x128_si256(a[0], a[1], 0x31));
+}
+
+/* max |x| of any number of elements; what is left after the vectors comes from the portable rule. */
+LQI_INLINE LQI_AVX2 float avx2_absmax(const void *x, int32_t dtype, size_t n)
+{
+  size_t whole = n / 8 * 8;
+  __m256i zero = _mm256_setzero_si256(), v[8] = {zero, zero, zero, zero, zero, zero, zero, zero};
+  v[0] = avx2_magnitudes(x, dtype, 0, whole);
+  float most = _mm256_cvtss_f32(avx2_magnitude_value(avx2_maxima(v), dtype));
+  float both[2] = {most, lqi_absmax_any(x, dtype, whole, n - whole)};
+  return lqi_absmax_any(both, LQ_F32, 0, 2);
+}
+
+/*
+ * Blocks are encoded in groups that stay in L1: first all maxima, then all codes. The first pass has no long chain of
+ * dependent work and so keeps the memory busy, and the costly steps, the horizontal maximum and the division, are done
+ * for eight blocks at once.
+ */
+#define AVX2_GROUP 32
+
+LQI_INLINE LQI_AVX2 size_t avx2_group(size_t blocks, size_t block)
+{
+  size_t most = block <= 2048 / AVX2_GROUP ? AVX2_GROUP : block < 2048 ? 2048 / block : 1;
+  return blocks < most ? blocks : most;
+}
+
+/* absmax[0..count) and the reciprocals r of the group's blocks. */
+LQI_INLINE LQI_AVX2 void avx2_scales(const void *x, int32_t dtype, size_t first, size_t count, size_t block, float *absmax,
+                                     float *r)
+{
+  const __m256 floor = _mm256_castsi256_ps(_mm256_set1_epi32((int)LQI_ABSMAX_FLOOR_BITS));
+  __m256i v[AVX2_GROUP];
+  float most[AVX2_GROUP];
+  for (size_t b = 0; b < count; b++)
+    v[b] = avx2_magnitudes(x, dtype, first + b * block, block);
+  for (size_t b = count; b % 8 != 0; b++)
+    v[b] = _mm256_setzero_si256();
+  for (size_t b = 0; b < count; b += 8) {
+    __m256 m = avx2_magnitude_value(avx2_maxima(v + b), dtype);
+    _mm256_storeu_ps(most + b, m);
+    m = _mm256_blendv_ps(m, floor, _mm256_cmp_ps(m, floor, _CMP_LE_OQ));
+    _mm256_storeu_ps(r + b, _mm256_div_ps(_mm256_set1_ps(1.0f), m));
+  }
+  memcpy(absmax, most, count * sizeof *absmax);
+}
+
+/* Encodes `count` blocks from element `first` on with the reciprocals r. */
+typedef void avx2_blocks_fn(const void *book, const void *x, int32_t dtype, size_t first, size_t count, size_t block,
+                            const float *r, uint8_t *codes);
+
+LQI_INLINE LQI_AVX2 void avx2_encode(avx2_blocks_fn *encode, const void *book, const void *x, int32_t dtype,
+                                     size_t blocks, size_t block, float *absmax, uint8_t *codes, uint32_t bits)
+{
+  float r[AVX2_GROUP];
+  for (size_t b = 0, count; b < blocks; b += count) {
+    size_t first = b * block;
+    count = avx2_group(blocks - b, block);
+    avx2_scales(x, dtype, first, count, block, absmax + b, r);
+    encode(book, x, dtype, first, count, block, r, codes + first * bits / 8);
+  }
 }
 
 #endif

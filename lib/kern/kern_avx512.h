@@ -179,11 +179,11 @@ LQI_INLINE LQI_AVX512 __m512i avx512_maxima(const __m512i *v)
  * dependent work and so keeps the memory busy, and the costly steps, the horizontal maximum and the division, are done
  * once for the group.
  */
-#define AVX512_GROUP 16
+#define AVX512_GROUP 32
 
 LQI_INLINE LQI_AVX512 size_t avx512_group(size_t blocks, size_t block)
 {
-  size_t most = block <= 1024 / AVX512_GROUP ? AVX512_GROUP : block < 1024 ? 1024 / block : 1;
+  size_t most = block <= 2048 / AVX512_GROUP ? AVX512_GROUP : block < 2048 ? 2048 / block : 1;
   return blocks < most ? blocks : most;
 }
 
@@ -191,17 +191,21 @@ LQI_INLINE LQI_AVX512 size_t avx512_group(size_t blocks, size_t block)
 LQI_INLINE LQI_AVX512 int avx512_scales(const void *x, int32_t dtype, size_t first, size_t count, size_t block,
                                         float *absmax, float *r)
 {
+  const __m512 floor = _mm512_castsi512_ps(_mm512_set1_epi32((int)LQI_ABSMAX_FLOOR_BITS));
   __m512i v[AVX512_GROUP];
+  __mmask16 infinite = 0;
   for (size_t b = 0; b < count; b++)
     v[b] = avx512_magnitudes(x, dtype, first + b * block, block);
-  for (size_t b = count; b < AVX512_GROUP; b++)
+  for (size_t b = count; b % 16 != 0; b++)
     v[b] = _mm512_setzero_si512();
-  __m512 m = avx512_magnitude_value(avx512_maxima(v), dtype);
-  __m512 floor = _mm512_castsi512_ps(_mm512_set1_epi32((int)LQI_ABSMAX_FLOOR_BITS));
-  _mm512_mask_storeu_ps(absmax, avx512_lanes(0, count), m);
-  __m512 divisor = _mm512_mask_mov_ps(m, _mm512_cmp_ps_mask(m, floor, _CMP_LE_OQ), floor);
-  _mm512_storeu_ps(r, _mm512_div_ps(_mm512_set1_ps(1.0f), divisor));
-  return _mm512_cmp_ps_mask(m, _mm512_set1_ps(FLT_MAX), _CMP_NLE_UQ) == 0;
+  for (size_t b = 0; b < count; b += 16) {
+    __m512 m = avx512_magnitude_value(avx512_maxima(v + b), dtype);
+    _mm512_mask_storeu_ps(absmax + b, avx512_lanes(b, count), m);
+    __m512 divisor = _mm512_mask_mov_ps(m, _mm512_cmp_ps_mask(m, floor, _CMP_LE_OQ), floor);
+    _mm512_storeu_ps(r + b, _mm512_div_ps(_mm512_set1_ps(1.0f), divisor));
+    infinite |= _mm512_cmp_ps_mask(m, _mm512_set1_ps(FLT_MAX), _CMP_NLE_UQ);
+  }
+  return infinite == 0;
 }
 
 /* Encodes `count` blocks from element `first` on, given what avx512_scales found. */

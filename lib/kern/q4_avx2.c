@@ -27,25 +27,30 @@ LQI_INLINE LQI_AVX2 void q4_avx2_prepare(struct q4_avx2_book *k, const struct lq
   k->code = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)book->code));
 }
 
-/* Minus the rank once a round is done: twice what it was, and the outcome not (v <= bound). */
-LQI_INLINE LQI_AVX2 __m256i q4_avx2_round(__m256i rank, __m256 v, __m256 bound)
+/* A round for four vectors: minus the rank becomes twice what it was, plus the outcome not (v <= bound). */
+LQI_INLINE LQI_AVX2 void q4_avx2_round(__m256i *rank, const __m256 *v, __m256 bound)
 {
-  __m256i above = _mm256_castps_si256(_mm256_cmp_ps(v, _mm256_permutevar8x32_ps(bound, rank), _CMP_NLE_UQ));
-  return _mm256_add_epi32(_mm256_add_epi32(rank, rank), above);
+  X86_UNROLL
+  for (size_t i = 0; i < 4; i++) {
+    __m256i above = _mm256_castps_si256(_mm256_cmp_ps(v[i], _mm256_permutevar8x32_ps(bound, rank[i]), _CMP_NLE_UQ));
+    rank[i] = _mm256_add_epi32(_mm256_add_epi32(rank[i], rank[i]), above);
+  }
 }
 
 /* n <= 32 elements from `first` on, a multiple of 8. */
 LQI_INLINE LQI_AVX2 void q4_avx2_chunk(const struct q4_avx2_book *k, const void *x, int32_t dtype, size_t first, size_t n,
                                        float r, uint8_t *codes)
 {
-  __m256i rank[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-  for (size_t i = 0; i < n / 8; i++) {
-    __m256 v = _mm256_mul_ps(avx2_load(x, dtype, first + 8 * i), _mm256_set1_ps(r));
-    rank[i] = _mm256_castps_si256(_mm256_cmp_ps(v, k->round1, _CMP_NLE_UQ));
-    rank[i] = q4_avx2_round(rank[i], v, k->round2);
-    rank[i] = q4_avx2_round(rank[i], v, k->round3);
-    rank[i] = q4_avx2_round(rank[i], v, k->round4);
+  __m256i rank[4];
+  __m256 v[4];
+  X86_UNROLL
+  for (size_t i = 0; i < 4; i++) {
+    v[i] = _mm256_mul_ps(avx2_load_some(x, dtype, first, n, i), _mm256_set1_ps(r));
+    rank[i] = _mm256_castps_si256(_mm256_cmp_ps(v[i], k->round1, _CMP_NLE_UQ));
   }
+  q4_avx2_round(rank, v, k->round2);
+  q4_avx2_round(rank, v, k->round3);
+  q4_avx2_round(rank, v, k->round4);
   /*
    * Packing works inside each half h of the register and leaves 4 ranks of vector i as dword 4h + i. A byte pair becomes
    * 16 * first + second, two pairs of vector i stand at 8h + 2i, and belong at 4i + 2h.
@@ -61,19 +66,15 @@ LQI_INLINE LQI_AVX2 void q4_avx2_chunk(const struct q4_avx2_book *k, const void 
     memcpy(codes, &packed, n / 2);
 }
 
-LQI_INLINE LQI_AVX2 void q4_avx2_encode(const struct lqi_q4_book *book, const void *x, int32_t dtype, size_t blocks,
-                                        size_t block, float *absmax, uint8_t *codes)
+LQI_INLINE LQI_AVX2 void q4_avx2_walk(const void *book, const void *x, int32_t dtype, size_t first, size_t count,
+                                      size_t block, const float *r, uint8_t *codes)
 {
-  struct q4_avx2_book k;
-  q4_avx2_prepare(&k, book);
-  for (size_t b = 0; b < blocks; b++) {
-    size_t first = b * block, end = first + block, i = first;
-    float m = avx2_absmax(x, dtype, first, block), r = lqi_reciprocal(m);
-    absmax[b] = m;
+  for (size_t b = 0; b < count; b++) {
+    size_t i = b * block, end = i + block;
     for (; i + 32 <= end; i += 32)
-      q4_avx2_chunk(&k, x, dtype, i, 32, r, codes + i / 2);
+      q4_avx2_chunk(book, x, dtype, first + i, 32, r[b], codes + i / 2);
     if (i < end)
-      q4_avx2_chunk(&k, x, dtype, i, end - i, r, codes + i / 2);
+      q4_avx2_chunk(book, x, dtype, first + i, end - i, r[b], codes + i / 2);
   }
 }
 
@@ -140,7 +141,9 @@ LQI_INLINE LQI_AVX2 void q4_avx2_span(const void *value, float scale, const uint
   LQI_AVX2 void lqi_q4_encode_##suffix##_avx2(const struct lqi_q4_book *book, const void *x, size_t blocks,     \
                                               size_t block, float *absmax, uint8_t *codes)                      \
   {                                                                                                             \
-    q4_avx2_encode(book, x, dtype, blocks, block, absmax, codes);                                               \
+    struct q4_avx2_book k;                                                                                      \
+    q4_avx2_prepare(&k, book);                                                                                  \
+    avx2_encode(q4_avx2_walk, &k, x, dtype, blocks, block, absmax, codes, 4);                                   \
   }                                                                                                             \
   LQI_AVX2 void lqi_q4_decode_##suffix##_avx2(const float *value, const uint8_t *codes, size_t blocks,          \
                                               size_t block, const float *absmax, void *out, int stream)         \

@@ -75,9 +75,10 @@ LQI_INLINE LQI_AVX2 __m256i q8_avx2_bytes(const __m256i *v, int negative)
 LQI_INLINE LQI_AVX2 void q8_avx2_chunk(const struct q8_avx2_book *k, const void *x, int32_t dtype, size_t first, size_t n,
                                        float r, uint8_t *codes)
 {
-  __m256i rank[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-  for (size_t i = 0; i < n / 8; i++)
-    rank[i] = q8_avx2_rank(k, _mm256_mul_ps(avx2_load(x, dtype, first + 8 * i), _mm256_set1_ps(r)));
+  __m256i rank[4];
+  X86_UNROLL
+  for (size_t i = 0; i < 4; i++)
+    rank[i] = q8_avx2_rank(k, _mm256_mul_ps(avx2_load_some(x, dtype, first, n, i), _mm256_set1_ps(r)));
   __m256i bytes = q8_avx2_bytes(rank, 0);
   if (n == 32)
     _mm256_storeu_si256((void *)codes, bytes);
@@ -85,19 +86,15 @@ LQI_INLINE LQI_AVX2 void q8_avx2_chunk(const struct q8_avx2_book *k, const void 
     memcpy(codes, &bytes, n);
 }
 
-LQI_INLINE LQI_AVX2 void q8_avx2_encode(const struct lqi_q8_book *book, const void *x, int32_t dtype, size_t blocks,
-                                        size_t block, float *absmax, uint8_t *codes)
+LQI_INLINE LQI_AVX2 void q8_avx2_walk(const void *book, const void *x, int32_t dtype, size_t first, size_t count,
+                                      size_t block, const float *r, uint8_t *codes)
 {
-  struct q8_avx2_book k;
-  q8_avx2_prepare(&k, book->bound);
-  for (size_t b = 0; b < blocks; b++) {
-    size_t first = b * block, end = first + block, i = first;
-    float m = avx2_absmax(x, dtype, first, block), r = lqi_reciprocal(m);
-    absmax[b] = m;
+  for (size_t b = 0; b < count; b++) {
+    size_t i = b * block, end = i + block;
     for (; i + 32 <= end; i += 32)
-      q8_avx2_chunk(&k, x, dtype, i, 32, r, codes + i);
+      q8_avx2_chunk(book, x, dtype, first + i, 32, r[b], codes + i);
     if (i < end)
-      q8_avx2_chunk(&k, x, dtype, i, end - i, r, codes + i);
+      q8_avx2_chunk(book, x, dtype, first + i, end - i, r[b], codes + i);
   }
 }
 
@@ -190,7 +187,9 @@ LQI_AVX2 int32_t lqi_dot_i8_avx2(const int8_t *a, const int8_t *b, size_t n)
   LQI_AVX2 void lqi_q8_encode_##suffix##_avx2(const struct lqi_q8_book *book, const void *x, size_t blocks,     \
                                               size_t block, float *absmax, uint8_t *codes)                      \
   {                                                                                                             \
-    q8_avx2_encode(book, x, dtype, blocks, block, absmax, codes);                                               \
+    struct q8_avx2_book k;                                                                                      \
+    q8_avx2_prepare(&k, book->bound);                                                                           \
+    avx2_encode(q8_avx2_walk, &k, x, dtype, blocks, block, absmax, codes, 8);                                   \
   }                                                                                                             \
   LQI_AVX2 void lqi_q8_decode_##suffix##_avx2(const float *value, const uint8_t *codes, size_t blocks,          \
                                               size_t block, const float *absmax, void *out, int stream)         \

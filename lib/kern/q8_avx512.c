@@ -55,38 +55,57 @@ LQI_INLINE LQI_AVX512 void q8_avx512_prepare(struct q8_avx512_book *k, const flo
   k->round3 = _mm512_permutexvar_ps(_mm512_set4_epi32(11, 10, 9, 8), last);
 }
 
-/* Outcome of a round: not (v <= bound), true for NaN; and its bit in the reversed rank. */
-LQI_INLINE LQI_AVX512 __mmask16 q8_avx512_above(__m512 v, __m512 bound)
+/* Two vectors at a time: a round waits long for the one before, so their rounds alternate. */
+struct q8_avx512_pair {
+  __m512 v[2];
+  __m512i rank[2]; /* reversed, as far as it is known */
+  __mmask16 above[2];
+};
+
+/* Outcomes of a round, not (v <= bound), true for NaN; kept as `bit` of the reversed ranks. */
+LQI_INLINE LQI_AVX512 void q8_avx512_round(struct q8_avx512_pair *p, __m512 bound0, __m512 bound1, int bit)
 {
-  return _mm512_cmp_ps_mask(v, bound, _CMP_NLE_UQ);
+  p->above[0] = _mm512_cmp_ps_mask(p->v[0], bound0, _CMP_NLE_UQ);
+  p->above[1] = _mm512_cmp_ps_mask(p->v[1], bound1, _CMP_NLE_UQ);
+  p->rank[0] = _mm512_mask_or_epi32(p->rank[0], p->above[0], p->rank[0], _mm512_set1_epi32(bit));
+  p->rank[1] = _mm512_mask_or_epi32(p->rank[1], p->above[1], p->rank[1], _mm512_set1_epi32(bit));
 }
 
-LQI_INLINE LQI_AVX512 __m512i q8_avx512_keep(__m512i rank, __mmask16 outcome, int bit)
+/* A round with entry e of one column. */
+LQI_INLINE LQI_AVX512 void q8_avx512_column(struct q8_avx512_pair *p, __m512 column, int bit)
 {
-  return _mm512_mask_or_epi32(rank, outcome, rank, _mm512_set1_epi32(bit));
+  q8_avx512_round(p, _mm512_permutexvar_ps(p->rank[0], column), _mm512_permutexvar_ps(p->rank[1], column), bit);
 }
 
-/* Entry e of column a or, if c[5], of column b. */
-LQI_INLINE LQI_AVX512 __m512 q8_avx512_entry(__m512 a, __m512i rank, __m512 b)
+/* Entry e of column a or, if c[5], of column a + 8. */
+LQI_INLINE LQI_AVX512 __m512 q8_avx512_entry(const struct q8_avx512_book *k, size_t a, __m512i rank)
 {
-  return _mm512_permutex2var_ps(a, rank, b);
+  return _mm512_permutex2var_ps(k->column[a], rank, k->column[a + 8]);
 }
 
-LQI_INLINE LQI_AVX512 __m512i q8_avx512_rank(const struct q8_avx512_book *k, __m512 v)
+LQI_INLINE LQI_AVX512 __m512 q8_avx512_entry2(const struct q8_avx512_book *k, size_t a, size_t b, __mmask16 c, __m512i rank)
 {
-  const __m512 *col = k->column;
-  __m512i e = _mm512_maskz_set1_epi32(q8_avx512_above(v, k->round1), 1);
-  e = q8_avx512_keep(e, q8_avx512_above(v, _mm512_permutexvar_ps(e, k->round2)), 2);
-  e = q8_avx512_keep(e, q8_avx512_above(v, _mm512_permutexvar_ps(e, k->round3)), 4);
-  e = q8_avx512_keep(e, q8_avx512_above(v, _mm512_permutexvar_ps(e, col[15])), 8);
-  e = q8_avx512_keep(e, q8_avx512_above(v, _mm512_permutexvar_ps(e, col[7])), 16);
-  __mmask16 c6 = q8_avx512_above(v, q8_avx512_entry(col[3], e, col[11]));
-  __m512 no = q8_avx512_entry(col[1], e, col[9]), yes = q8_avx512_entry(col[5], e, col[13]);
-  __mmask16 c7 = q8_avx512_above(v, _mm512_mask_blend_ps(c6, no, yes));
-  no = _mm512_mask_blend_ps(c7, q8_avx512_entry(col[0], e, col[8]), q8_avx512_entry(col[2], e, col[10]));
-  yes = _mm512_mask_blend_ps(c7, q8_avx512_entry(col[4], e, col[12]), q8_avx512_entry(col[6], e, col[14]));
-  __mmask16 c8 = q8_avx512_above(v, _mm512_mask_blend_ps(c6, no, yes));
-  return q8_avx512_keep(q8_avx512_keep(q8_avx512_keep(e, c6, 32), c7, 64), c8, 128);
+  return _mm512_mask_blend_ps(c, q8_avx512_entry(k, a, rank), q8_avx512_entry(k, b, rank));
+}
+
+LQI_INLINE LQI_AVX512 __m512 q8_avx512_entry4(const struct q8_avx512_book *k, __mmask16 c6, __mmask16 c7, __m512i rank)
+{
+  return _mm512_mask_blend_ps(c6, q8_avx512_entry2(k, 0, 2, c7, rank), q8_avx512_entry2(k, 4, 6, c7, rank));
+}
+
+LQI_INLINE LQI_AVX512 void q8_avx512_rank(const struct q8_avx512_book *k, struct q8_avx512_pair *p)
+{
+  p->rank[0] = p->rank[1] = _mm512_setzero_si512();
+  q8_avx512_round(p, k->round1, k->round1, 1);
+  q8_avx512_column(p, k->round2, 2);
+  q8_avx512_column(p, k->round3, 4);
+  q8_avx512_column(p, k->column[15], 8);
+  q8_avx512_column(p, k->column[7], 16);
+  q8_avx512_round(p, q8_avx512_entry(k, 3, p->rank[0]), q8_avx512_entry(k, 3, p->rank[1]), 32);
+  __mmask16 c0 = p->above[0], c1 = p->above[1];
+  q8_avx512_round(p, q8_avx512_entry2(k, 1, 5, c0, p->rank[0]), q8_avx512_entry2(k, 1, 5, c1, p->rank[1]), 64);
+  q8_avx512_round(p, q8_avx512_entry4(k, c0, p->above[0], p->rank[0]), q8_avx512_entry4(k, c1, p->above[1], p->rank[1]),
+                  128);
 }
 
 /* The bits of each byte in reverse order, a nibble at a time. */
@@ -109,14 +128,17 @@ LQI_INLINE LQI_AVX512 __m512i q8_avx512_bytes(__m512i a, __m512i b, __m512i c, _
 LQI_INLINE LQI_AVX512 void q8_avx512_chunk(const struct q8_avx512_book *k, const void *x, int32_t dtype, size_t first,
                                            size_t n, float r, uint8_t *codes)
 {
-  __m512i rank[4];
+  struct q8_avx512_pair p[2];
   X86_UNROLL
   for (size_t i = 0; i < 4; i++) {
     __m512 v = n == 64 ? avx512_load(x, dtype, first + 16 * i)
                        : avx512_load_part(x, dtype, first + 16 * i, avx512_lanes(16 * i, n));
-    rank[i] = q8_avx512_rank(k, _mm512_mul_ps(v, _mm512_set1_ps(r)));
+    p[i / 2].v[i % 2] = _mm512_mul_ps(v, _mm512_set1_ps(r));
   }
-  __m512i bytes = q8_avx512_reverse(q8_avx512_bytes(rank[0], rank[1], rank[2], rank[3]));
+  q8_avx512_rank(k, &p[0]);
+  q8_avx512_rank(k, &p[1]);
+  __m512i bytes = q8_avx512_bytes(p[0].rank[0], p[0].rank[1], p[1].rank[0], p[1].rank[1]);
+  bytes = q8_avx512_reverse(bytes);
   if (n == 64)
     _mm512_storeu_si512(codes, bytes);
   else

@@ -1,0 +1,78 @@
+/* common.c - see common.h. */
+#include "common.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+static const char standard_output[] = "standard output";
+
+bool common_parse(const args_verb *verb, int argc, char **argv, void *fields, args_result *out,
+                  bool *done, fail *why)
+{
+  *done = false;
+  if (!args_parse(verb, argc, argv, fields, out, why))
+    return false;
+  if (out->help) {
+    args_help(verb, stdout);
+    args_free(out);
+    *done = true;
+    return common_flush(why);
+  }
+  return true;
+}
+
+bool common_cpu(const common *c, fail *why)
+{
+  lq_status s = c->cpu ? lq_cpu_limit(c->cpu) : LQ_OK;
+
+  if (s == LQ_E_ARGUMENT)
+    return fail_set(why, FAIL_USAGE, NULL, "--cpu %s: there is no such level", c->cpu);
+  if (s != LQ_OK)
+    return fail_set(why, FAIL_UNSUPPORTED, NULL, "--cpu %s: this machine has only %s", c->cpu,
+                    lq_cpu_features());
+  return true;
+}
+
+bool common_config(const common *c, pool *memory, lq_config **out, fail *why)
+{
+  lq_alloc alloc;
+
+  if (memory)
+    alloc = pool_alloc(memory);
+  if (lq_config_create(memory ? &alloc : NULL, out) != LQ_OK)
+    return fail_memory(why, NULL);
+  if (lq_config_set_i64(*out, LQ_KEY_THREADS, c->threads) != LQ_OK) {
+    fail_set(why, FAIL_USAGE, NULL, "--threads: %s", lq_config_error_text(*out));
+    lq_config_destroy(*out);
+    *out = NULL;
+    return false;
+  }
+  return true;
+}
+
+bool common_flush(fail *why)
+{
+  errno = 0;
+  if (fflush(stdout) != 0 || ferror(stdout))
+    return fail_system(why, standard_output, "write", errno ? errno : EIO);
+  return true;
+}
+
+bool common_print(const buf *text, fail *why)
+{
+  if (text->failed)
+    return fail_memory(why, standard_output);
+  errno = 0;
+  if (fwrite(text->data, 1, text->length, stdout) != text->length)
+    return fail_system(why, standard_output, "write", errno ? errno : EIO);
+  return common_flush(why);
+}
+
+double common_seconds(void)
+{
+  struct timespec t;
+
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}

@@ -1,0 +1,39 @@
+/*
+ * hfconfig.h - what config.json of a Hugging Face folder says about quantization.
+ *
+ * Owns: the member "quantization_config", key by key as transformers writes it for bitsandbytes,
+ * and our own form of it for the native layout. Must not know: tensors' contents, files.
+ */
+#ifndef QUANT_COMMANDS_HFCONFIG_H
+#define QUANT_COMMANDS_HFCONFIG_H
+
+#include "../files/json.h"
+#include "recipe.h"
+#include "weight.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Puts "nf4", "int8", "gptq" ... into `method` if the configuration says that the model is
+ * quantized; `restorable` tells whether `quant dequantize` knows it. */
+bool hf_quantized(const json_doc *config, char method[32], bool *restorable);
+
+/* LQ_BF16 and so on as the configuration has it; 0 if it does not say. */
+int32_t hf_dtype(const json_doc *config);
+
+/* Sets the type, under whichever of the two names is there. Failure shows in json_write. */
+void hf_put_dtype(json_doc *config, int32_t dtype);
+
+/* Adds the description of what was done. `quantized`: one place for each weight. */
+bool hf_put_quantization(json_doc *config, const recipe *r, const weight_list *l,
+                         const bool *quantized, fail *why);
+
+void hf_remove_quantization(json_doc *config);
+
+/* Refuses models whose linear weights lie transposed in the checkpoint, which a reader of the
+ * bitsandbytes layout would not expect. */
+bool hf_check_layout(const json_doc *config, int32_t layout, fail *why);
+
+const char *hf_dtype_name(int32_t dtype); /* "bfloat16" */
+
+#endif

@@ -1,0 +1,376 @@
+/*
+ * inspect.c - the verb `quant inspect`: what a model or file holds, and what that costs.
+ *
+ * Must not know: layouts. Every quantized weight is read and put together by the library, so a
+ * model that passes has no defect that the library can see.
+ */
+#include "../ui/progress.h"
+#include "../ui/table.h"
+#include "../ui/units.h"
+#include "common.h"
+#include "hfconfig.h"
+#include "recipe.h"
+#include "verbs.h"
+#include "weight.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct inspect_options {
+  common common;
+  bool tensors;
+} inspect_options;
+
+static const args_option options[] = {
+    {.name = "tensors",
+     .type = ARGS_FLAG,
+     .field = offsetof(inspect_options, tensors),
+     .help = "a line for each tensor, however many there are"},
+    COMMON_HEADING,
+    COMMON_JSON(inspect_options),
+};
+
+static const args_verb verb = {
+    "inspect",
+    "PATH [options]",
+    "Shows what a model folder or a .safetensors file holds: tensors, methods, sizes. Every\n"
+    "quantized tensor is read and checked.",
+    options,
+    sizeof options / sizeof *options,
+    1,
+    1};
+
+/* With at most so many tensors each gets a line without being asked. */
+enum { FEW_TENSORS = 24 };
+
+/* What is shown of one weight. */
+typedef struct row {
+  const weight *w;
+  const char *method; /* or the type of a dense one: "bf16" */
+  char lower[16];
+  int64_t block; /* 0 without blocks */
+  bool nested;
+  uint32_t ndim;
+  uint64_t dims[8], elements;
+  uint64_t memory; /* without the state text */
+} row;
+
+typedef struct group {
+  const row *like;
+  size_t tensors;
+  uint64_t elements, bytes, memory;
+} group;
+
+typedef struct inspection {
+  const inspect_options *options;
+  weight_list weights;
+  row *rows;
+  group *groups;
+  size_t group_count;
+  group total;
+  uint64_t dense; /* bytes of all floating-point weights in two bytes each */
+} inspection;
+
+static void fill_dense(row *r)
+{
+  const st_tensor *t = r->w->base->tensor;
+  const char *name = st_dtype_name(t->dtype);
+  size_t i;
+
+  for (i = 0; name[i] && i + 1 < sizeof r->lower; i++)
+    r->lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32) : name[i];
+  r->lower[i] = 0;
+  r->method = r->lower;
+  r->ndim = t->ndim;
+  memcpy(r->dims, t->shape, sizeof t->shape);
+  r->elements = t->elements;
+  r->memory = t->bytes;
+}
+
+static void fill_quantized(row *r, const lq_tensor *t)
+{
+  int64_t nested = 0;
+
+  r->method = lq_method_name(lq_tensor_method(t));
+  if (lq_tensor_get_i64(t, LQ_KEY_BLOCK_SIZE, &r->block) != LQ_OK)
+    r->block = 0;
+  r->nested = lq_tensor_get_i64(t, LQ_KEY_NESTED, &nested) == LQ_OK && nested != 0;
+  r->ndim = lq_tensor_ndim(t);
+  r->elements = 1;
+  for (uint32_t i = 0; i < r->ndim; i++) {
+    r->dims[i] = lq_tensor_dim(t, i);
+    r->elements *= r->dims[i];
+  }
+  r->memory = lq_tensor_nbytes(t);
+}
+
+/* The figures of one weight into its group and the totals. */
+static void count_row(inspection *x, const row *r)
+{
+  group *g = x->groups, *end = x->groups + x->group_count;
+
+  while (g < end && (strcmp(g->like->method, r->method) != 0 || g->like->block != r->block ||
+                     g->like->nested != r->nested))
+    g++;
+  if (g == end) {
+    g->like = r;
+    x->group_count++;
+  }
+  for (group *each[2] = {g, &x->total}, **p = each; p < each + 2; p++) {
+    (*p)->tensors++;
+    (*p)->elements += r->elements;
+    (*p)->bytes += r->w->bytes;
+    (*p)->memory += r->memory;
+  }
+  x->dense += r->w->layout || weight_is_float(r->w) ? 2 * r->elements : r->w->bytes;
+}
+
+static bool load(inspection *x, pool *memory, lq_config *config, progress *bar, fail *why)
+{
+  for (size_t i = 0; i < x->weights.count; i++) {
+    row *r = &x->rows[i];
+    weight_data data;
+
+    r->w = &x->weights.at[i];
+    if (r->w->layout) {
+      bool ok;
+
+      progress_item(bar, r->w->name);
+      ok = weight_read(&x->weights, r->w, memory, &data, why);
+      if (ok) {
+        ok = weight_bind(&x->weights, r->w, memory, config, &data, why);
+        if (ok)
+          fill_quantized(r, data.tensor);
+        weight_release(&data, memory);
+      }
+      if (!ok)
+        return false;
+      progress_add(bar, r->w->bytes);
+    } else {
+      fill_dense(r);
+    }
+    count_row(x, r);
+  }
+  return true;
+}
+
+static double bits(uint64_t bytes, uint64_t elements)
+{
+  return elements ? 8.0 * (double)bytes / (double)elements : 0.0;
+}
+
+static void shape_text(const row *r, char out[128])
+{
+  size_t n = 0;
+
+  out[0] = 0;
+  for (uint32_t i = 0; i < r->ndim && n < 100; i++)
+    n += (size_t)snprintf(out + n, 128 - n, "%s%llu", i ? " x " : "",
+                          (unsigned long long)r->dims[i]);
+}
+
+static void encoding_text(const row *r, char out[64])
+{
+  if (r->block)
+    snprintf(out, 64, "%s, blocks of %lld%s", r->method, (long long)r->block,
+             r->nested ? ", nested" : "");
+  else
+    snprintf(out, 64, "%s", r->method);
+}
+
+static bool print_tensors(const inspection *x, fail *why)
+{
+  table t = {0};
+  bool ok;
+
+  table_column(&t, "tensor", TABLE_LEFT);
+  table_column(&t, "shape", TABLE_RIGHT);
+  table_column(&t, "encoding", TABLE_LEFT);
+  table_column(&t, "bits/weight", TABLE_RIGHT);
+  table_column(&t, "bytes", TABLE_RIGHT);
+  for (size_t i = 0; i < x->weights.count; i++) {
+    const row *r = &x->rows[i];
+    char shape[128], encoding[64], bytes[UNITS_TEXT];
+
+    shape_text(r, shape);
+    encoding_text(r, encoding);
+    table_cell(&t, "%s", r->w->name);
+    table_cell(&t, "%s", shape);
+    table_cell(&t, "%s", encoding);
+    table_cell(&t, "%.3f", bits(r->memory, r->elements));
+    table_cell(&t, "%s", units_bytes(bytes, r->w->bytes));
+  }
+  ok = table_print(&t, stdout, why);
+  table_free(&t);
+  putchar('\n');
+  return ok;
+}
+
+static void add_group(table *t, const group *g, const char *name)
+{
+  char text[UNITS_TEXT];
+
+  table_cell(t, "%s", name);
+  table_cell(t, "%zu", g->tensors);
+  table_cell(t, "%s", units_count(text, g->elements));
+  table_cell(t, "%.3f", bits(g->memory, g->elements));
+  table_cell(t, "%s", units_bytes(text, g->bytes));
+}
+
+static bool print_groups(const inspection *x, fail *why)
+{
+  table t = {0};
+  bool ok;
+
+  table_column(&t, "encoding", TABLE_LEFT);
+  table_column(&t, "tensors", TABLE_RIGHT);
+  table_column(&t, "parameters", TABLE_RIGHT);
+  table_column(&t, "bits/weight", TABLE_RIGHT);
+  table_column(&t, "bytes", TABLE_RIGHT);
+  for (size_t i = 0; i < x->group_count; i++) {
+    char name[64];
+
+    encoding_text(x->groups[i].like, name);
+    add_group(&t, &x->groups[i], name);
+  }
+  add_group(&t, &x->total, "total");
+  ok = table_print(&t, stdout, why);
+  table_free(&t);
+  return ok;
+}
+
+static bool print_text(const inspection *x, fail *why)
+{
+  const model *m = x->weights.model;
+  char a[UNITS_TEXT], b[UNITS_TEXT], method[32];
+  size_t shards = model_shard_count(m);
+  bool known;
+
+  printf("%s: %zu %s", model_path(m), shards, shards == 1 ? "file" : "shards");
+  if (model_config(m) && hf_quantized(model_config(m), method, &known))
+    printf(", quantized with %s", method);
+  printf("\n\n");
+  if ((x->options->tensors || x->weights.count <= FEW_TENSORS) && !print_tensors(x, why))
+    return false;
+  if (!print_groups(x, why))
+    return false;
+  printf("\nIn memory: %s as it is, %s with all weights in 16 bits.\n",
+         units_bytes(a, x->total.memory), units_bytes(b, x->dense));
+  return common_flush(why);
+}
+
+static void json_group(json_printer *p, const group *g)
+{
+  json_print_u64(p, "tensors", g->tensors);
+  json_print_u64(p, "parameters", g->elements);
+  json_print_f64(p, "bits_per_weight", bits(g->memory, g->elements));
+  json_print_u64(p, "bytes", g->bytes);
+  json_print_u64(p, "bytes_in_memory", g->memory);
+}
+
+static void json_encoding(json_printer *p, const row *r)
+{
+  json_print_string(p, "method", r->w->layout ? r->method : "none");
+  if (!r->w->layout)
+    json_print_string(p, "dtype", r->method);
+  else
+    json_print_string(p, "format", recipe_layout_name(r->w->layout));
+  if (r->block) {
+    json_print_i64(p, "block_size", r->block);
+    json_print_bool(p, "nested", r->nested);
+  }
+}
+
+static bool print_json(const inspection *x, fail *why)
+{
+  buf text = {0};
+  json_printer p = {.to = &text, .indent = 2};
+  bool ok;
+
+  json_begin(&p, NULL, '{');
+  json_print_string(&p, "path", model_path(x->weights.model));
+  json_print_u64(&p, "shards", model_shard_count(x->weights.model));
+  json_begin(&p, "encodings", '[');
+  for (size_t i = 0; i < x->group_count; i++) {
+    json_begin(&p, NULL, '{');
+    json_encoding(&p, x->groups[i].like);
+    json_group(&p, &x->groups[i]);
+    json_end(&p, '}');
+  }
+  json_end(&p, ']');
+  json_begin(&p, "total", '{');
+  json_group(&p, &x->total);
+  json_end(&p, '}');
+  json_begin(&p, "tensors", '[');
+  for (size_t i = 0; i < x->weights.count; i++) {
+    const row *r = &x->rows[i];
+
+    json_begin(&p, NULL, '{');
+    json_print_string(&p, "name", r->w->name);
+    json_begin(&p, "shape", '[');
+    for (uint32_t k = 0; k < r->ndim; k++)
+      json_print_u64(&p, NULL, r->dims[k]);
+    json_end(&p, ']');
+    json_encoding(&p, r);
+    json_print_f64(&p, "bits_per_weight", bits(r->memory, r->elements));
+    json_print_u64(&p, "bytes", r->w->bytes);
+    json_end(&p, '}');
+  }
+  json_end(&p, ']');
+  json_end(&p, '}');
+  buf_byte(&text, '\n');
+  ok = common_print(&text, why);
+  buf_free(&text);
+  return ok;
+}
+
+static bool run(inspection *x, const char *path, fail *why)
+{
+  enum { KEEP = 128 << 20 };
+  model *m = NULL;
+  pool *memory = NULL;
+  lq_config *config = NULL;
+  progress bar;
+  bool ok = false;
+
+  if (!model_open(&m, path, why) || !weight_list_make(&x->weights, m, why) ||
+      !pool_create(&memory, KEEP, false, why) ||
+      !common_config(&x->options->common, memory, &config, why))
+    goto done;
+  x->rows = calloc(x->weights.count + 1, sizeof *x->rows);
+  x->groups = calloc(x->weights.count + 1, sizeof *x->groups);
+  if (!x->rows || !x->groups) {
+    fail_memory(why, path);
+    goto done;
+  }
+  progress_start(&bar, "checking", model_data_bytes(m), true);
+  ok = load(x, memory, config, &bar, why);
+  progress_finish(&bar);
+  if (ok)
+    ok = x->options->common.json ? print_json(x, why) : print_text(x, why);
+done:
+  free(x->rows);
+  free(x->groups);
+  lq_config_destroy(config);
+  weight_list_free(&x->weights);
+  pool_destroy(memory);
+  model_close(m);
+  return ok;
+}
+
+bool verb_inspect(int argc, char **argv, fail *why)
+{
+  inspect_options o;
+  inspection x = {.options = &o};
+  args_result args;
+  bool ok, done;
+
+  if (!common_parse(&verb, argc, argv, &o, &args, &done, why))
+    return false;
+  if (done)
+    return true;
+  ok = run(&x, args.positional[0], why);
+  args_free(&args);
+  return ok;
+}

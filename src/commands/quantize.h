@@ -1,0 +1,53 @@
+/*
+ * quantize.h - the parts of `quant quantize`: the job, what came out of it, how that is told.
+ *
+ * Owns: the shape of a result. The verb (quantize.c) reads options, the job (quantize_job.c) runs
+ * the weights through the pipeline, the report (quantize_report.c) prints.
+ */
+#ifndef QUANT_COMMANDS_QUANTIZE_H
+#define QUANT_COMMANDS_QUANTIZE_H
+
+#include "../ui/progress.h"
+#include "common.h"
+#include "recipe.h"
+#include "weight.h"
+
+#include <libquant.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What became of one chosen weight. */
+typedef struct quantize_result {
+  const weight *w;
+  bool kept;          /* held values that are not finite, and stays dense */
+  lq_metrics metrics; /* against the weight as it was */
+  lq_report report;
+  uint64_t bytes; /* of all planes */
+  double bits_per_weight;
+} quantize_result;
+
+typedef struct quantize_job {
+  const model *from;
+  const weight_list *weights;
+  const common *options;
+  const recipe *how;
+  lq_quantizer *quantizer;
+  pool *memory;
+  const char *out;
+  bool force;
+  bool *quantized; /* a place for each weight; true: chosen. False again for those kept dense */
+  quantize_result *results; /* a place for each chosen weight, in order */
+  size_t count;             /* of chosen weights */
+  uint64_t bytes_after;     /* of all tensors written */
+  double seconds;
+} quantize_job;
+
+/* Encodes and writes everything. `results`, `bytes_after` and `seconds` are filled. */
+bool quantize_run(quantize_job *job, progress *bar, fail *why);
+
+/* Prints the summary, or the JSON object. */
+bool quantize_report(const quantize_job *job, fail *why);
+
+#endif

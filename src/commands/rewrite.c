@@ -1,0 +1,167 @@
+/* rewrite.c - see rewrite.h. */
+#include "rewrite.h"
+
+#include "../files/buf.h"
+#include "../files/interrupt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { COPY_PIECE = 8 << 20 };
+
+bool rewrite_open(rewrite *r, const model *from, const char *out, bool force, progress *bar,
+                  fail *why)
+{
+  *r = (rewrite){.from = from, .bar = bar};
+  if (!out_check_distinct(model_path(from), out, why))
+    return false;
+  if (model_is_folder(from) ? !out_folder_create(&r->folder, out, force, why)
+                            : !out_file_create(&r->file, out, force, why))
+    return false;
+  r->piece = malloc(COPY_PIECE);
+  return r->piece ? true : fail_memory(why, out);
+}
+
+static bool add_entry(rewrite *r, const st_tensor *t, const char *shard, fail *why)
+{
+  size_t n = strlen(t->name) + 1;
+  char *name;
+
+  if (r->count == r->capacity) {
+    size_t capacity = r->capacity ? 2 * r->capacity : 256;
+    index_entry *grown = realloc(r->entries, capacity * sizeof *grown);
+
+    if (!grown)
+      return fail_memory(why, shard);
+    r->entries = grown;
+    r->capacity = capacity;
+  }
+  name = malloc(n);
+  if (!name)
+    return fail_memory(why, shard);
+  memcpy(name, t->name, n);
+  r->entries[r->count++] = (index_entry){name, shard};
+  return true;
+}
+
+/* The metadata of the input shard, or what transformers asks for. */
+static bool plan(rewrite *r, const st_tensor *tensors, size_t count, const char *path, fail *why)
+{
+  static const st_pair usual = {"format", "pt"};
+  const st_file *f = model_shard(r->from, r->shard);
+  size_t pairs = st_metadata_count(f), kept = 0;
+  st_pair *all = calloc(pairs + 1, sizeof *all);
+  bool ok;
+
+  if (!all)
+    return fail_memory(why, path);
+  for (size_t i = 0; i < pairs; i++)
+    if (st_metadata_at(f, i, &all[kept].key, &all[kept].value) && all[kept].value)
+      kept++;
+  if (kept == 0)
+    all[kept++] = usual;
+  ok = st_writer_plan(&r->writer, tensors, count, all, kept, path, why);
+  free(all);
+  return ok;
+}
+
+bool rewrite_begin(rewrite *r, size_t shard, const st_tensor *tensors, size_t count, fail *why)
+{
+  const char *name = model_shard_name(r->from, shard);
+
+  r->shard = shard;
+  if (r->folder && !out_file_create_in(&r->file, r->folder, name, why))
+    return false;
+  if (!plan(r, tensors, count, out_file_path(r->file), why))
+    return false;
+  for (size_t i = 0; i < count; i++) {
+    if (!add_entry(r, &tensors[i], name, why))
+      return false;
+    r->total_size += st_writer_tensor(r->writer, i)->bytes;
+  }
+  return st_writer_start(r->writer, r->file, why);
+}
+
+bool rewrite_put(rewrite *r, size_t i, uint64_t offset, const void *bytes, size_t count, fail *why)
+{
+  return st_writer_write(r->writer, i, offset, bytes, count, why);
+}
+
+bool rewrite_copy(rewrite *r, size_t i, const model_tensor *from, fail *why)
+{
+  uint64_t bytes = from->tensor->bytes;
+
+  for (uint64_t at = 0; at < bytes;) {
+    size_t n = bytes - at < COPY_PIECE ? (size_t)(bytes - at) : COPY_PIECE;
+
+    if (!interrupt_check(why) || !model_read(r->from, from, at, r->piece, n, why) ||
+        !rewrite_put(r, i, at, r->piece, n, why))
+      return false;
+    at += n;
+    progress_add(r->bar, n);
+  }
+  return true;
+}
+
+uint64_t rewrite_place(const rewrite *r, size_t i)
+{
+  return st_writer_tensor(r->writer, i)->begin;
+}
+
+bool rewrite_end(rewrite *r, fail *why)
+{
+  bool ok = st_writer_finish(r->writer, why);
+
+  st_writer_free(r->writer);
+  r->writer = NULL;
+  if (ok && r->folder) {
+    progress_note(r->bar, "%s", model_shard_name(r->from, r->shard));
+    ok = out_file_commit(&r->file, why);
+  }
+  return ok;
+}
+
+/* Shards have an index when there are several, or when the one has a number in its name. */
+static bool put_index(rewrite *r, uint64_t parameters, fail *why)
+{
+  buf text = {0};
+  bool ok = true;
+
+  if (model_shard_count(r->from) > 1 || strstr(model_shard_name(r->from, 0), "-of-"))
+    ok = index_write(&text, r->entries, r->count, parameters, r->total_size, why) &&
+         out_folder_put(r->folder, "model.safetensors.index.json", text.data, text.length, why);
+  buf_free(&text);
+  return ok;
+}
+
+static bool put_config(rewrite *r, const json_doc *config, fail *why)
+{
+  buf text = {0};
+  bool ok = !config || (json_write(config, &text, true, why) &&
+                        out_folder_put(r->folder, "config.json", text.data, text.length, why));
+
+  buf_free(&text);
+  return ok;
+}
+
+bool rewrite_finish(rewrite *r, const json_doc *config, uint64_t parameters, fail *why)
+{
+  if (!interrupt_check(why))
+    return false;
+  if (!r->folder)
+    return out_file_commit(&r->file, why);
+  return put_index(r, parameters, why) && put_config(r, config, why) &&
+         model_copy_extras(r->from, r->folder, why) && out_folder_commit(&r->folder, why);
+}
+
+void rewrite_abort(rewrite *r)
+{
+  st_writer_free(r->writer);
+  out_file_abort(r->file);
+  out_folder_abort(r->folder);
+  for (size_t i = 0; i < r->count; i++)
+    free((char *)(uintptr_t)r->entries[i].tensor);
+  free(r->entries);
+  free(r->piece);
+  *r = (rewrite){0};
+}

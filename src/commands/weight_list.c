@@ -1,0 +1,230 @@
+/*
+ * weight_list.c - which tensors of a checkpoint belong together.
+ *
+ * Owns: the naming rules of the two layouts. A tensor P.weight in the bitsandbytes layout has its
+ * other planes under P.weight.absmax, P.weight.quant_map ... (4 bits) or P.SCB (8 bits); a tensor
+ * NAME in the native layout under NAME.meta, NAME.scales ... Names of the second kind are common
+ * words, so they count as planes only where a NAME.meta of bytes is there.
+ */
+#include "weight.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One tensor of the file and the weight that it is a part of. */
+typedef struct member {
+  const model_tensor *base, *self;
+  const char *plane;
+  int32_t layout;
+} member;
+
+static const char *const native_planes[] = {
+    "meta",     "scales",          "nested_scales",   "nested_offset",
+    "codebook", "nested_codebook", "outlier_columns", "outliers",
+    NULL};
+static const char *const four_bit_planes[] = {"absmax", "quant_map", "nested_absmax",
+                                              "nested_quant_map", NULL};
+static const char four_bit_state[] = ".quant_state.bitsandbytes__";
+
+static bool ends_with(const char *name, size_t length, const char *tail)
+{
+  size_t n = strlen(tail);
+
+  return length >= n && memcmp(name + length - n, tail, n) == 0;
+}
+
+/* "weight" itself or a name that ends in ".weight". */
+static bool is_weight_name(const char *name, size_t length)
+{
+  return ends_with(name, length, "weight") && (length == 6 || name[length - 7] == '.');
+}
+
+/* Where the last dotted part begins, if it is one of `words`; otherwise NULL. */
+static const char *last_part(const char *name, const char *const *words)
+{
+  const char *dot = strrchr(name, '.');
+
+  if (dot)
+    for (size_t i = 0; words[i]; i++)
+      if (strcmp(dot + 1, words[i]) == 0)
+        return dot + 1;
+  return NULL;
+}
+
+static const model_tensor *find_joined(const model *m, const char *name, size_t length,
+                                       const char *tail, char *scratch)
+{
+  memcpy(scratch, name, length);
+  strcpy(scratch + length, tail);
+  return model_find(m, scratch);
+}
+
+/* Recognizes a plane of the 4-bit layout; `length` becomes that of the weight's name. */
+static bool four_bit_plane(const char *name, size_t *length)
+{
+  const char *part = last_part(name, four_bit_planes);
+  const char *state = strstr(name, four_bit_state);
+
+  if (!part && !state)
+    return false;
+  *length = part ? (size_t)(part - name) - 1 : (size_t)(state - name);
+  return is_weight_name(name, *length);
+}
+
+static const char *after_module(const char *name, size_t weight_length)
+{
+  return name + weight_length - strlen("weight");
+}
+
+/* Fills what `m` is a part of. False when its weight is missing; `*owner` is then the length of the
+ * module path, after which "weight" is what misses. */
+static bool classify(member *m, const model *in, char *scratch)
+{
+  const char *name = m->self->tensor->name;
+  size_t length = strlen(name);
+  const char *part;
+
+  m->base = m->self;
+  m->layout = 0;
+  m->plane = "weight";
+  if (four_bit_plane(name, &length)) {
+    m->layout = LQ_LAYOUT_BITSANDBYTES;
+    m->base = find_joined(in, name, length, "", scratch);
+    m->plane = after_module(name, length);
+  } else if (ends_with(name, length, ".SCB")) {
+    m->layout = LQ_LAYOUT_BITSANDBYTES;
+    m->base = find_joined(in, name, length - 3, "weight", scratch);
+    m->plane = name + length - 3;
+  } else if (ends_with(name, length, ".weight_format") &&
+             find_joined(in, name, length - 13, "SCB", scratch)) {
+    m->layout = LQ_LAYOUT_BITSANDBYTES;
+    m->base = find_joined(in, name, length - 13, "weight", scratch);
+    m->plane = name + length - 13;
+  } else if ((part = last_part(name, native_planes)) != NULL) {
+    const model_tensor *base, *meta;
+
+    length = (size_t)(part - name) - 1;
+    base = find_joined(in, name, length, "", scratch);
+    meta = find_joined(in, name, length, ".meta", scratch);
+    if (base && meta && meta->tensor->dtype == ST_U8) {
+      m->layout = LQ_LAYOUT_NATIVE;
+      m->base = base;
+      m->plane = part;
+    }
+  }
+  return m->base != NULL;
+}
+
+/* By weight in file order, its base first, then by name. */
+static int compare_members(const void *pa, const void *pb)
+{
+  const member *a = pa, *b = pb;
+
+  if (a->base != b->base) {
+    if (a->base->shard != b->base->shard)
+      return a->base->shard < b->base->shard ? -1 : 1;
+    if (a->base->tensor->begin != b->base->tensor->begin)
+      return a->base->tensor->begin < b->base->tensor->begin ? -1 : 1;
+    return strcmp(a->base->tensor->name, b->base->tensor->name);
+  }
+  if ((a->self == a->base) != (b->self == b->base))
+    return a->self == a->base ? -1 : 1;
+  return strcmp(a->self->tensor->name, b->self->tensor->name);
+}
+
+static bool classify_all(member *members, size_t count, const model *m, fail *why)
+{
+  char *scratch = malloc(ST_NAME_MAX + 64);
+  bool ok = true;
+
+  if (!scratch)
+    return fail_memory(why, model_path(m));
+  for (size_t i = 0; i < count && ok; i++) {
+    members[i].self = model_at(m, i);
+    if (!classify(&members[i], m, scratch))
+      ok = fail_set(why, FAIL_FORMAT, st_path(model_shard(m, members[i].self->shard)),
+                    "%s: the weight that it belongs to, %s, is missing",
+                    members[i].self->tensor->name, scratch);
+  }
+  free(scratch);
+  return ok;
+}
+
+/* Makes one weight of the members from `first` on; gives the number of them. */
+static size_t gather(weight_list *l, const member *members, size_t count, size_t first)
+{
+  weight *w = &l->at[l->count++];
+  size_t i = first;
+
+  *w = (weight){.name = members[first].base->tensor->name,
+                .base = members[first].base,
+                .parts = l->parts + first};
+  for (; i < count && members[i].base == w->base; i++) {
+    if (members[i].layout)
+      w->layout = members[i].layout;
+    l->parts[i] = (weight_part){members[i].self, members[i].plane};
+    w->bytes += members[i].self->tensor->bytes;
+    w->count++;
+  }
+  if (w->layout == LQ_LAYOUT_NATIVE)
+    l->parts[first].plane = "codes";
+  return i - first;
+}
+
+bool weight_list_make(weight_list *out, const model *m, fail *why)
+{
+  size_t count = model_tensor_count(m);
+  member *members = calloc(count + 1, sizeof *members);
+  bool ok = false;
+
+  *out = (weight_list){.model = m};
+  out->at = calloc(count + 1, sizeof *out->at);
+  out->parts = calloc(count + 1, sizeof *out->parts);
+  if (!members || !out->at || !out->parts) {
+    fail_memory(why, model_path(m));
+    goto done;
+  }
+  if (!classify_all(members, count, m, why))
+    goto done;
+  qsort(members, count, sizeof *members, compare_members);
+  for (size_t i = 0; i < count;)
+    i += gather(out, members, count, i);
+  ok = true;
+done:
+  free(members);
+  if (!ok)
+    weight_list_free(out);
+  return ok;
+}
+
+void weight_list_free(weight_list *l)
+{
+  free(l->at);
+  free(l->parts);
+  *l = (weight_list){0};
+}
+
+const weight *weight_find(const weight_list *l, const char *name)
+{
+  for (size_t i = 0; i < l->count; i++)
+    if (strcmp(l->at[i].name, name) == 0)
+      return &l->at[i];
+  return NULL;
+}
+
+char *weight_plane_name(const char *name, int32_t layout, const char *plane)
+{
+  size_t length = strlen(name), extra = strlen(plane);
+  char *text = malloc(length + extra + 2);
+
+  if (!text)
+    return NULL;
+  memcpy(text, name, length + 1);
+  if (layout == LQ_LAYOUT_BITSANDBYTES) {
+    memcpy(text + length - strlen("weight"), plane, extra + 1);
+  } else if (strcmp(plane, "codes") != 0) {
+    text[length] = '.';
+    memcpy(text + length + 1, plane, extra + 1);
+  }
+  return text;
+}

@@ -1,0 +1,313 @@
+"""Proves that the Python binding gives what the library gives, copies no array, and turns failures into Error.
+
+Run by python_binding.sh: python_binding.py [folder of the vectors]
+"""
+
+import gc
+import json
+import os
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+
+import numpy as np
+
+top = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(top / "examples" / "python"))
+import libquant as lq  # noqa: E402
+
+vectors = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else top / "tests" / "vectors")
+checks = failures = 0
+
+TYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8, "U8": np.uint8, "I32": np.int32,
+         "I64": np.int64}
+
+
+def check(good, text):
+    global checks, failures
+    checks += 1
+    if not good:
+        failures += 1
+        frame = sys._getframe(1)
+        print(f"{pathlib.Path(__file__).name}:{frame.f_lineno}: failed: {text}")
+
+
+def raises(code, part, call, *args, **keys):
+    """The call fails with that status code, and its text has `part` in it."""
+    try:
+        call(*args, **keys)
+    except lq.Error as e:
+        check(e.code == code and part in str(e), f"code {e.code}, text {e}; expected {code}, {part!r}")
+    else:
+        check(False, f"no error; expected {code}, {part!r}")
+
+
+def load(name):
+    raw = (vectors / name).read_bytes()
+    n = struct.unpack("<Q", raw[:8])[0]
+    header = json.loads(raw[8:8 + n])
+    header.pop("__metadata__", None)
+    result = {}
+    for key, v in header.items():
+        begin, end = v["data_offsets"]
+        a = np.frombuffer(raw[8 + n + begin:8 + n + end], TYPES[v["dtype"]]).reshape(v["shape"])
+        result[key] = (a, "bf16" if v["dtype"] == "BF16" else None)
+    return result
+
+
+def widen(a):
+    return (a.astype(np.uint32) << 16).view(np.float32) if a.dtype == np.uint16 else a.astype(np.float32)
+
+
+def same(a, b):
+    """Equal numbers; NaN is a class, bf16 results up to 2^-126 may be 0 in b."""
+    flush = (np.abs(widen(a)) <= 2.0 ** -126) & (widen(b) == 0) if b.dtype == np.uint16 else False
+    a, b = widen(a), widen(b)
+    return a.shape == b.shape and bool(np.all((a == b) | (np.isnan(a) & np.isnan(b)) | flush))
+
+
+def short(a):
+    return {np.float32: "f32", np.float16: "f16", np.uint16: "bf16"}[a.dtype.type]
+
+
+def golden_4bit(name):
+    vec = load(f"bitsandbytes/{name}.safetensors")
+    for key in [k for k in vec if k.endswith(".q")]:
+        p = key[:-2]
+        case, block = p.rsplit(".bs", 1)
+        kind = "fp4" if "fp4" in name + case else "nf4"
+        x, dtype = vec[case + ".x"]
+        for nested in (False, True):
+            scales = vec.get(p + (".n_absmax8" if nested else ".absmax"))
+            if scales is None:
+                continue
+            t = lq.quantize(x, kind, int(block), nested, "bitsandbytes-cpu", dtype=dtype)
+            planes = t.planes("bitsandbytes")
+            check(np.array_equal(planes["weight"].reshape(-1), vec[key][0]), f"{name} {p} codes")
+            check(same(planes["weight.absmax"], scales[0]), f"{name} {p} scales")
+            state = json.loads(planes[f"weight.quant_state.bitsandbytes__{kind}"].tobytes())
+            check(state["blocksize"] == int(block) and tuple(state["shape"]) == x.shape, f"{name} {p} state")
+            dq = vec.get(p + (".n_dq" if nested else ".dq"))
+            if dq is not None:
+                check(same(t.dequantize(short(x)), dq[0].reshape(x.shape)), f"{name} {p} values")
+            again = lq.from_planes("bitsandbytes", planes, nonfinite="propagate")
+            check(same(again.dequantize(), t.dequantize()), f"{name} {p} there and back")
+
+
+def golden_8bit():
+    vec = load("bitsandbytes/q8_blockwise.safetensors")
+    for key in [k for k in vec if k.endswith(".q")]:
+        p = key[:-2]
+        case, block = p.rsplit(".bs", 1)
+        x, dtype = vec[case + ".x"]
+        t = lq.quantize(x, "dynamic8", int(block), compat="bitsandbytes-cpu", dtype=dtype)
+        planes = t.planes()
+        check(np.array_equal(planes["codes"], vec[key][0]) and same(planes["scales"], vec[p + ".absmax"][0]), p)
+        check(same(t.dequantize(short(x)), vec[p + ".dq"][0].reshape(x.shape)), f"{p} values")
+
+
+def golden_int8():
+    vec = load("bitsandbytes/int8_matmul.safetensors")
+    for key in [k for k in vec if k.endswith(".acc")]:
+        c = key[:-4]
+        a, b = (lq.from_planes("bitsandbytes", {"weight": vec[f"{c}.{m}"][0], "SCB": vec[f"{c}.{s}"][0]})
+                for m, s in (("a", "row_stats"), ("b", "col_stats")))
+        check(np.array_equal(b.matmul(a, out_dtype="i32"), vec[key][0]), f"{c} sums")
+        for d in ("f32", "f16", "bf16"):
+            y = b.matmul(a, out_dtype=d, compat="bitsandbytes-cpu")
+            check(same(y, vec[f"{c}.out_{d}"][0]), f"{c} {d}")
+        y = b.matmul(a, bias=vec[f"{c}.bias_f32"][0], compat="bitsandbytes-cpu")
+        check(same(y, vec[f"{c}.out_f32_bias_f32"][0]), f"{c} bias")
+
+
+def golden_products():
+    vec = load("bitsandbytes/matmul4bit.safetensors")
+    for key in [k for k in vec if k.endswith(".ref")]:
+        c = key[:-4]
+        w, x, bias = (vec[f"{c}.{n}"][0] for n in ("w", "x", "bias"))
+        t = lq.quantize(w, c[:3], int(c.rsplit("bs", 1)[1]), compat="bitsandbytes-cpu")
+        y, ref = t.matmul(x, bias=bias), vec[key][0]
+        check(np.abs(y - ref).max() <= 1e-6 * np.abs(ref).max(), f"{c} product")
+
+
+def header_and_table():
+    header = (top / "include" / "libquant.h").read_text()
+    declared = set(re.findall(r"^LQ_API [^(;]*?\b(lq_\w+)\(", header, re.M))
+    table = [name for name, _, _ in lq._FUNCTIONS]
+    check(declared == set(table), f"header and table differ: {sorted(declared ^ set(table))}")
+    check(len(table) == len(set(table)), "a function stands twice in the table")
+    for name, _, arguments in lq._FUNCTIONS:
+        found = re.search(r"^LQ_API [^(;]*?\b" + name + r"\(([^;]*)\);", header, re.M)
+        count = 0 if found.group(1).strip() == "void" else found.group(1).count(",") + 1
+        check(count == len(arguments), f"{name} has {count} arguments")
+
+
+def address(a):
+    return a.__array_interface__["data"][0]
+
+
+def zero_copy(rng):
+    w = rng.standard_normal((64, 96), dtype=np.float32)
+    check(lq._array(w)[0] is w, "a contiguous array is taken as it is")
+    check(not np.shares_memory(lq._array(w[:, ::2])[0], w), "strided weights are copied")
+    t = lq.quantize(w, "nf4", nested=True)
+    one, two = t.planes("bitsandbytes"), t.planes("bitsandbytes")
+    for name in one:
+        check(np.shares_memory(one[name], two[name]) and not one[name].flags.writeable, f"plane {name} is a view")
+    # A view keeps the tensor: its bytes stay when everything else has gone.
+    view, copy = one["weight"], one["weight"].copy()
+    del t, one, two
+    gc.collect()
+    trash = [np.full(view.nbytes, 0xa5, np.uint8) for _ in range(50)]
+    check(np.array_equal(view, copy), "a view outlives its tensor")
+    del trash
+
+    arrays = {k: v.copy() for k, v in lq.quantize(w, "nf4", nested=True).planes("bitsandbytes").items()}
+    t = lq.from_planes("bitsandbytes", arrays)
+    for name in ("weight", "weight.absmax", "weight.nested_absmax"):
+        check(address(t.planes("bitsandbytes")[name]) == address(arrays[name]), f"{name} is borrowed")
+    expected = t.dequantize()
+    del arrays
+    gc.collect()
+    trash = [np.full(4096, 0xa5, np.uint8) for _ in range(50)]
+    check(np.array_equal(t.dequantize(), expected), "borrowed arrays stay")
+    out = np.empty(w.shape, np.float32)
+    check(t.dequantize(out=out) is out and np.array_equal(out, expected), "out= is written to")
+    d = lq.quantize(w, "none")
+    check(d.method == "none" and np.array_equal(d.dequantize(), w), "none keeps the weights")
+
+
+def products(rng):
+    w = rng.standard_normal((20, 40), dtype=np.float32)
+    x = rng.standard_normal((6, 80), dtype=np.float32)
+    for method in ("nf4", "fp4", "int8", "dynamic8", "none"):
+        t = lq.quantize(w, method)
+        exact = x[:, :40].astype(np.float64) @ t.dequantize().astype(np.float64).T
+        y = t.matmul(x[:, :40])  # rows 80 apart, read in place
+        check(y.shape == (6, 20) and np.abs(y - exact).max() < 1e-5 * np.abs(exact).max(), f"{method}, row stride")
+        y2 = t.matmul(np.ascontiguousarray(x[:, :40]))
+        check(np.array_equal(y, y2), f"{method}: strides change nothing")
+        check(np.array_equal(t.matmul(x[:, 0:80:2]), t.matmul(x[:, 0:80:2].copy())), f"{method}, element stride")
+        check(np.array_equal(t.matmul(x[::-1, :40]), y[::-1]), f"{method}, negative stride")
+        check(np.array_equal(t.matmul(x[0, :40]), y[0]), f"{method}, a vector")
+        check(np.array_equal(t.matmul(x[:, :40].reshape(2, 3, 40)), y.reshape(2, 3, 20)), f"{method}, three dimensions")
+        check(t.matmul(np.empty((0, 40), np.float32)).shape == (0, 20), f"{method}, no rows")
+        half = t.matmul(x[:, :40].astype(np.float16))
+        check(half.dtype == np.float16 and np.abs(half - exact).max() < 3e-2, f"{method}, f16")
+        bits = (x[:, :40].copy().view(np.uint32) >> 16).astype(np.uint16)
+        y = t.matmul(bits, dtype="bf16", out_dtype="f32")
+        check(np.abs(y - widen(bits) @ t.dequantize().T).max() < 1e-4, f"{method}, bf16")
+    a, b = lq.quantize(x[:, :40].copy(), "int8", threshold=2.0), lq.quantize(w, "int8")
+    y = b.matmul(a)
+    check(np.abs(y - a.dequantize() @ b.dequantize().T).max() < 1e-4, "int8 by int8 with outlier columns")
+
+
+def rest(rng):
+    w = rng.standard_normal((7, 5, 6), dtype=np.float32)
+    t = lq.quantize(w, "fp4", 8)
+    check(t.shape == (7, 5, 6) and t.method == "fp4" and t.dtype == "f32", "shape, method, dtype")
+    check(abs(t.bits_per_weight - 8 * t.nbytes / w.size) < 1e-12 and "fp4" in repr(t), "bits per weight")
+    whole = t.dequantize()
+    check(np.array_equal(t.dequantize(rows=slice(3, 9)), whole.reshape(-1, 6)[3:9]), "rows")
+    check(t.dequantize(rows=slice(9, 3)).shape == (0, 6), "no rows")
+    check(t.dequantize("f16").dtype == np.float16 and t.dequantize("bf16").dtype == np.uint16, "dtypes")
+    check(lq.quantize(np.float32(3), "nf4").shape == (), "a scalar")
+    check(lq.quantize(np.empty((0, 4), np.float32)).dequantize().shape == (0, 4), "an empty matrix")
+    m = lq.compare(w, t)
+    check(0 < m["relative_error"] < 0.3 and m["cosine"] > 0.9, f"compare: {m}")
+    check(lq.compare(t, t)["relative_error"] == 0, "compare with itself")
+    check(lq.methods() == ["none", "nf4", "fp4", "int8", "dynamic8"] and lq.version().count(".") == 2, "methods")
+    check(lq.version() in lq.build_info(), "build info")
+    kept = lq.quantize(np.full(9, np.inf, np.float32), nonfinite="keep")
+    check(kept.method == "none", "nonfinite=keep")
+
+
+def same_everywhere(rng):
+    w = rng.standard_normal((300, 333), dtype=np.float32)
+    expected = {m: lq.quantize(w, m).dequantize() for m in lq.methods()}
+    best = lq.cpu_features()
+    for level in ("scalar", "avx2", "avx512", "avx512vbmi", "neon"):
+        try:
+            lq.limit_cpu(level)
+        except lq.Error as e:
+            check(e.code == -40, f"limit_cpu: {e}")
+            continue
+        for threads in (1, 3):
+            lq.set_threads(threads)
+            for m in lq.methods():
+                check(np.array_equal(lq.quantize(w, m).dequantize(), expected[m]), f"{m} {level} {threads}")
+    lq.limit_cpu()
+    lq.set_threads(0)
+    check(lq.cpu_features() == best, "the cap is lifted")
+
+
+def errors(rng):
+    w = rng.standard_normal((8, 16), dtype=np.float32)
+    bad = w.copy()
+    bad[3, 5] = np.nan
+    raises(-30, "[3, 5]", lq.quantize, bad)
+    bad[3, 5] = -np.inf
+    raises(-30, "[3, 5]", lq.quantize, bad, "int8")
+    raises(-10, "nf5", lq.quantize, w, "nf5")
+    raises(-10, "block_size", lq.quantize, w, "nf4", -1)
+    raises(-10, "", lq.quantize, w, "int8", 64)
+    raises(-10, "", lq.quantize, w, "nf4", threshold=6.0)
+    raises(-10, "", lq.quantize, w, compat="something")
+    raises(-10, "float64", lq.quantize, w.astype(np.float64))
+    raises(-10, "bf16", lq.quantize, w.astype(np.uint16))
+    raises(-10, "does not hold", lq.quantize, w, dtype="bf16")
+    raises(-10, ">f4", lq.quantize, w.astype(">f4"))
+    raises(-10, "", lq.quantize, np.zeros((1,) * 9, np.float32))
+    raises(-40, "bits", lq.quantize, w, bits=3)
+    raises(-40, "group_size", lq.quantize, w, group_size=64)
+    raises(-40, "sym", lq.quantize, w, sym=False)
+    t = lq.quantize(w)
+    raises(-40, "transpose", t.matmul, w, transpose=True)
+    raises(-40, "mode", t.matmul, w, mode="fast")
+    raises(-11, "", t.matmul, w[:, :15])
+    raises(-11, "bias", t.matmul, w, bias=np.zeros(3, np.float32))
+    raises(-11, "out", t.dequantize, out=np.empty((8, 15), np.float32))
+    raises(-11, "out", t.dequantize, out=np.empty((16, 16), np.float32)[::2])
+    raises(-10, "f64", t.dequantize, "f64")
+    raises(-10, "gguf", t.planes, "gguf")
+    raises(-40, "dynamic8", lq.quantize(w, "dynamic8").planes, "bitsandbytes")
+    planes = t.planes("bitsandbytes")
+    raises(-31, "", lq.from_planes, "bitsandbytes", {k: v for k, v in planes.items() if "absmax" not in k})
+    raises(-10, "no planes", lq.from_planes, "bitsandbytes", {})
+    raises(-31, "", lq.from_planes, "bitsandbytes", dict(planes, weight=planes["weight"][:-1]))
+    raises(-31, "", lq.from_planes, "bitsandbytes", planes, shape=(8, 17))
+    raises(-10, "complex", lq.from_planes, "native", {"codes": np.zeros(3, np.complex64)})
+    raises(-11, "", lq.compare, w, w[:4])
+    raises(-40, "", lq.quantize(w, "nf4").matmul, lq.quantize(w, "int8"))
+    raises(-10, "", lq.limit_cpu, "mmx")
+    raises(-10, "", lq.set_threads, -3)
+    lq.quantize(w)  # set_threads(-3) left nothing behind
+
+
+def missing_library():
+    run = subprocess.run([sys.executable, "-c", "import libquant"], env=dict(os.environ, LIBQUANT="/nowhere/lib.so"),
+                         cwd=top / "examples" / "python", capture_output=True, text=True)
+    check(run.returncode != 0 and "/nowhere/lib.so" in run.stderr and "LIBQUANT" in run.stderr, run.stderr)
+
+
+def main():
+    rng = np.random.default_rng(7)
+    header_and_table()
+    for name in ("q4_nf4_f32", "q4_nf4_f16", "q4_fp4_bf16", "q4_nested_large"):
+        golden_4bit(name)
+    golden_8bit()
+    golden_int8()
+    golden_products()
+    zero_copy(rng)
+    products(rng)
+    rest(rng)
+    same_everywhere(rng)
+    errors(rng)
+    missing_library()
+    print(f"python_binding: {checks} checks, {failures} failed")
+    sys.exit(failures > 0)
+
+
+main()
