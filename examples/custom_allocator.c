@@ -1,8 +1,9 @@
 /*
- * custom_allocator.c - gives the library memory from the caller: here an arena of fixed size that counts.
+ * custom_allocator.c - gives the library memory from the caller: here an arena of fixed size that
+ * counts.
  *
- * Every allocation asks the hook and every release tells it the size, so the arena needs no headers of its own. When it
- * is full the library says LQ_E_MEMORY, and all that it had is given back.
+ * Every allocation asks the hook and every release tells it the size, so the arena needs no headers
+ * of its own. When it is full the library says LQ_E_MEMORY, and all that it had is given back.
  */
 #include <libquant.h>
 
@@ -74,7 +75,8 @@ int main(void)
     w[i] = (float)(i % 255 - 127) * 0.001f;
 
   lq_status s = quantize(&alloc, w, 64, 1024);
-  printf("%s after %u allocations; %zu bytes still in use\n", lq_status_string(s), arena.calls, arena.live);
+  printf("%s after %u allocations; %zu bytes still in use\n", lq_status_string(s), arena.calls,
+         arena.live);
   if (s != LQ_OK || arena.live != 0)
     return 1;
 

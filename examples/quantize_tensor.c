@@ -1,5 +1,6 @@
 /*
- * quantize_tensor.c - quantizes a matrix, lists the arrays that a checkpoint would hold, and restores it from them.
+ * quantize_tensor.c - quantizes a matrix, lists the arrays that a checkpoint would hold, and
+ * restores it from them.
  *
  *     cc quantize_tensor.c $(pkg-config --cflags --libs libquant) -o quantize_tensor
  */
@@ -64,8 +65,8 @@ static lq_status run(lq_config *config)
   if (s == LQ_OK)
     s = lq_compare(dense, loaded, &m, NULL);
   if (s == LQ_OK)
-    printf("%.3f bits per weight, SQNR %.2f dB; %f became %f\n", lq_tensor_bits_per_weight(loaded), m.sqnr_db,
-           (double)w[5], (double)back[5]);
+    printf("%.3f bits per weight, SQNR %.2f dB; %f became %f\n", lq_tensor_bits_per_weight(loaded),
+           m.sqnr_db, (double)w[5], (double)back[5]);
   lq_tensor_destroy(loaded);
   lq_tensor_destroy(small);
   lq_tensor_destroy(dense);

@@ -1,8 +1,9 @@
 /*
  * thread_pool.c - lets the library work on the caller's threads instead of OpenMP's.
  *
- * A pool of POSIX threads sleeps until lq_config_set_parallel's function hands it tasks; each thread, and the caller
- * with them, takes the next task until none is left. The result has the same bytes as on one thread.
+ * A pool of POSIX threads sleeps until lq_config_set_parallel's function hands it tasks; each
+ * thread, and the caller with them, takes the next task until none is left. The result has the same
+ * bytes as on one thread.
  *
  *     cc thread_pool.c $(pkg-config --cflags --libs libquant) -pthread -o thread_pool
  */
@@ -136,7 +137,7 @@ int main(void)
     s = restore(w, &pool, pooled);
   pool_stop(&pool);
   int same = memcmp(alone, pooled, sizeof alone) == 0;
-  printf("%s; the pool's threads did %u tasks; the results are %s\n", lq_status_string(s), pool.taken,
-         same ? "the same" : "different");
+  printf("%s; the pool's threads did %u tasks; the results are %s\n", lq_status_string(s),
+         pool.taken, same ? "the same" : "different");
   return s == LQ_OK && same ? 0 : 1;
 }

@@ -1,10 +1,12 @@
 /*
- * checkkern.c - every kernel at every level against the C version: same bytes for every input, NaN payloads excepted.
+ * checkkern.c - every kernel at every level against the C version: same bytes for every input, NaN
+ * payloads excepted.
  *
  *   checkkern [--level NAME] [--kernel NAME] [--seed N] [--bench]
  *
- * Inputs end where an unreadable page begins, or begin where one ends; so do outputs, and what lies around them must stay
- * as it was. --bench measures instead: each kernel on data in the cache and on data that is not.
+ * Inputs end where an unreadable page begins, or begin where one ends; so do outputs, and what lies
+ * around them must stay as it was. --bench measures instead: each kernel on data in the cache and
+ * on data that is not.
  */
 #define _DEFAULT_SOURCE
 #define _DARWIN_C_SOURCE
@@ -32,8 +34,8 @@ static int32_t dtype_of(uint32_t d)
 enum { GUARD_USABLE = 1 << 18, GUARD_CANARY = 256 };
 
 struct guard {
-  uint8_t *from, *to;       /* the usable bytes, an unreadable page on either side */
-  uint8_t *object;          /* what place() gave */
+  uint8_t *from, *to; /* the usable bytes, an unreadable page on either side */
+  uint8_t *object;    /* what place() gave */
   size_t bytes;
 };
 
@@ -41,7 +43,8 @@ static void guard_create(struct guard *g)
 {
   size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = GUARD_USABLE + 2 * page;
   uint8_t *p = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-  if (p == MAP_FAILED || mprotect(p, page, PROT_NONE) || mprotect(p + page + GUARD_USABLE, page, PROT_NONE)) {
+  if (p == MAP_FAILED || mprotect(p, page, PROT_NONE) ||
+      mprotect(p + page + GUARD_USABLE, page, PROT_NONE)) {
     printf("no guard pages\n");
     exit(2);
   }
@@ -49,7 +52,8 @@ static void guard_create(struct guard *g)
   g->to = g->from + GUARD_USABLE;
 }
 
-/* Room for n elements that ends at the guard page (shift 0) or begins shift - 1 elements after the other. */
+/* Room for n elements that ends at the guard page (shift 0) or begins shift - 1 elements after the
+ * other. */
 static void *place(struct guard *g, size_t n, size_t size, size_t shift)
 {
   g->bytes = n * size;
@@ -95,7 +99,8 @@ static float random_float(void)
 /* Powers of two around 1, sometimes far from it. */
 static float random_scale(void)
 {
-  return ldexpf(1.0f + (float)rng_uniform(&seed), (int)(random_below(8) ? random_below(20) : random_below(270)) - 140);
+  return ldexpf(1.0f + (float)rng_uniform(&seed),
+                (int)(random_below(8) ? random_below(20) : random_below(270)) - 140);
 }
 
 /* The bits of element i, moved by a few units in the last place. */
@@ -124,7 +129,8 @@ static float random_value(int how, float scale)
 }
 
 /* n elements whose values, divided by the maximum of their block, lie at or next to the bounds. */
-static void fill_near(void *x, uint32_t d, size_t n, size_t block, const float *bound, size_t bounds)
+static void fill_near(void *x, uint32_t d, size_t n, size_t block, const float *bound,
+                      size_t bounds)
 {
   for (size_t first = 0; first < n; first += block) {
     float m = random_scale();
@@ -158,15 +164,18 @@ static int rising(const void *a, const void *b)
 }
 
 /*
- * Ascending values and the bounds between them: spread evenly, crowded around a few points, beyond 1, or with units in
- * the last place between neighbours.
+ * Ascending values and the bounds between them: spread evenly, crowded around a few points, beyond
+ * 1, or with units in the last place between neighbours.
  */
 static void random_book(float *value, float *bound, size_t n)
 {
   int how = (int)random_below(5);
   for (size_t i = 0; i < n; i++) {
     float v = (float)rng_uniform(&seed) * 2.0f - 1.0f;
-    value[i] = how == 0 ? v : how == 1 ? v * 0.01f + (float)random_below(3) * 0.3f : how == 2 ? v * 3.0f : v * v * v;
+    value[i] = how == 0   ? v
+               : how == 1 ? v * 0.01f + (float)random_below(3) * 0.3f
+               : how == 2 ? v * 3.0f
+                          : v * v * v;
     if (how == 4)
       value[i] = (float)random_below(7) * 0.125f - 0.5f;
   }
@@ -215,7 +224,8 @@ static int same_floats(const void *got, const void *want, uint32_t d, size_t n)
 static size_t random_block(size_t *blocks)
 {
   static const size_t usual[] = {32, 64, 64, 128, 256, 512, 1024, 4096};
-  size_t block = random_below(2) ? usual[random_below(8)] : 8 + 8 * random_below(40), most = 16384 / block;
+  size_t block = random_below(2) ? usual[random_below(8)] : 8 + 8 * random_below(40),
+         most = 16384 / block;
   *blocks = random_below(3) ? random_below(8) : random_below(most + 1);
   if (*blocks > most)
     *blocks = most;
@@ -241,8 +251,10 @@ static void check_q4_encode(const struct lqi_kernels *k, const struct lqi_kernel
   size_t blocks, block = random_block(&blocks), n = blocks * block;
   void *x = place(&input[0], n, lqi_dtype_size(dtype_of(d)), random_shift());
   fill(x, d, n, block, book.bound, 15);
-  float *want_max = place(&expected[0], blocks, 4, 0), *got_max = place(&output[0], blocks, 4, random_shift());
-  uint8_t *want = place(&expected[1], n / 2, 1, 0), *got = place(&output[1], n / 2, 1, random_shift());
+  float *want_max = place(&expected[0], blocks, 4, 0),
+        *got_max = place(&output[0], blocks, 4, random_shift());
+  uint8_t *want = place(&expected[1], n / 2, 1, 0),
+          *got = place(&output[1], n / 2, 1, random_shift());
   c->q4_encode[d](&book, x, blocks, block, want_max, want);
   k->q4_encode[d](&book, x, blocks, block, got_max, got);
   CHECK(memcmp(want_max, got_max, 4 * blocks) == 0, "absmax of %zu blocks of %zu", blocks, block);
@@ -255,7 +267,8 @@ static void check_q8_encode(const struct lqi_kernels *k, const struct lqi_kernel
   size_t blocks, block = random_block(&blocks), n = blocks * block;
   void *x = place(&input[0], n, lqi_dtype_size(dtype_of(d)), random_shift());
   fill(x, d, n, block, book.bound, 255);
-  float *want_max = place(&expected[0], blocks, 4, 0), *got_max = place(&output[0], blocks, 4, random_shift());
+  float *want_max = place(&expected[0], blocks, 4, 0),
+        *got_max = place(&output[0], blocks, 4, random_shift());
   uint8_t *want = place(&expected[1], n, 1, 0), *got = place(&output[1], n, 1, random_shift());
   c->q8_encode[d](&book, x, blocks, block, want_max, want);
   k->q8_encode[d](&book, x, blocks, block, got_max, got);
@@ -307,7 +320,8 @@ static void check_i8_encode(const struct lqi_kernels *k, const struct lqi_kernel
   static const float scales[] = {1.0f, 127.0f, 0.5f, 0.0f, 3.0e38f, 1.0e-38f, NAN, INFINITY};
   float ties[256], scale = random_below(2) ? scales[random_below(8)] : random_scale();
   for (int i = 0; i < 256; i++)
-    ties[i] = ((float)i - 127.5f) / (scale == 0.0f ? 1.0f : scale) / (random_below(2) ? 1.0f : 127.0f);
+    ties[i] =
+        ((float)i - 127.5f) / (scale == 0.0f ? 1.0f : scale) / (random_below(2) ? 1.0f : 127.0f);
   size_t n = random_count();
   void *x = place(&input[0], n, lqi_dtype_size(dtype_of(d)), random_shift());
   fill(x, d, n, 300, ties, 256);
@@ -474,19 +488,19 @@ static const struct row {
   uint32_t types, floats;
   double fixed;
 } rows[] = {
-  {"q4_encode", check_q4_encode, time_q4_encode, LQI_FLOATS, 1, 0.5625},
-  {"fp4_encode", NULL, time_fp4_encode, LQI_FLOATS, 1, 0.5625},
-  {"q4_decode", check_q4_decode, time_q4_decode, LQI_FLOATS, 1, 0.5625},
-  {"q4_shifted", NULL, time_q4_shifted, LQI_FLOATS, 1, 0.5625},
-  {"q8_encode", check_q8_encode, time_q8_encode, LQI_FLOATS, 1, 1.015625},
-  {"q8_decode", check_q8_decode, time_q8_decode, LQI_FLOATS, 1, 1.015625},
-  {"absmax", check_absmax, time_absmax, LQI_FLOATS, 1, 0},
-  {"i8_encode", check_i8_encode, time_i8_encode, LQI_FLOATS, 1, 1},
-  {"i8_decode", check_i8_decode, time_i8_decode, LQI_FLOATS, 1, 1},
-  {"widen", check_widen, time_widen, LQI_FLOATS, 1, 4},
-  {"narrow", check_narrow, time_narrow, LQI_FLOATS, 1, 4},
-  {"dot", check_dot, time_dot, 1, 2, 0},
-  {"dot_i8", check_dot_i8, time_dot_i8, 1, 0, 2},
+    {"q4_encode", check_q4_encode, time_q4_encode, LQI_FLOATS, 1, 0.5625},
+    {"fp4_encode", NULL, time_fp4_encode, LQI_FLOATS, 1, 0.5625},
+    {"q4_decode", check_q4_decode, time_q4_decode, LQI_FLOATS, 1, 0.5625},
+    {"q4_shifted", NULL, time_q4_shifted, LQI_FLOATS, 1, 0.5625},
+    {"q8_encode", check_q8_encode, time_q8_encode, LQI_FLOATS, 1, 1.015625},
+    {"q8_decode", check_q8_decode, time_q8_decode, LQI_FLOATS, 1, 1.015625},
+    {"absmax", check_absmax, time_absmax, LQI_FLOATS, 1, 0},
+    {"i8_encode", check_i8_encode, time_i8_encode, LQI_FLOATS, 1, 1},
+    {"i8_decode", check_i8_decode, time_i8_decode, LQI_FLOATS, 1, 1},
+    {"widen", check_widen, time_widen, LQI_FLOATS, 1, 4},
+    {"narrow", check_narrow, time_narrow, LQI_FLOATS, 1, 4},
+    {"dot", check_dot, time_dot, 1, 2, 0},
+    {"dot_i8", check_dot_i8, time_dot_i8, 1, 0, 2},
 };
 
 static double seconds(void)
@@ -497,7 +511,8 @@ static double seconds(void)
 }
 
 /* The shortest of several runs, in seconds for one call. */
-static double shortest(const struct row *r, const struct lqi_kernels *k, uint32_t d, const struct work *w, double limit)
+static double shortest(const struct row *r, const struct lqi_kernels *k, uint32_t d,
+                       const struct work *w, double limit)
 {
   double best = 1e9, begin = seconds();
   for (int run = 0; run < 4 || (run < 2000 && seconds() - begin < limit); run++) {
@@ -513,7 +528,8 @@ static double shortest(const struct row *r, const struct lqi_kernels *k, uint32_
 
 enum { BENCH_BYTES = 64 << 20 };
 
-static void bench_row(const struct row *r, const char *level, const struct lqi_kernels *k, struct work *w)
+static void bench_row(const struct row *r, const char *level, const struct lqi_kernels *k,
+                      struct work *w)
 {
   for (uint32_t d = 0; d < r->types; d++) {
     double bytes = (double)(r->floats * lqi_dtype_size(dtype_of(d))) + r->fixed;
@@ -525,15 +541,17 @@ static void bench_row(const struct row *r, const char *level, const struct lqi_k
       w->stream = cold;
       rate[cold] = (double)w->n / shortest(r, k, d, w, cold ? 0.15 : 0.02) * 1e-9;
     }
-    printf("%-11s %-11s %-5s %8.2f %8.2f %10.2f %8.2f\n", r->name, level, r->types == 1 ? "" : float_names[d], rate[0],
-           rate[0] * bytes, rate[1], rate[1] * bytes);
+    printf("%-11s %-11s %-5s %8.2f %8.2f %10.2f %8.2f\n", r->name, level,
+           r->types == 1 ? "" : float_names[d], rate[0], rate[0] * bytes, rate[1], rate[1] * bytes);
     fflush(stdout);
   }
 }
 
 static void bench(const char *level, const char *kernel)
 {
-  struct work w = {0, 0, test_alloc(BENCH_BYTES + 64), NULL, test_alloc(BENCH_BYTES), test_alloc(BENCH_BYTES), NULL};
+  struct work w = {
+      0,   0, test_alloc(BENCH_BYTES + 64), NULL, test_alloc(BENCH_BYTES), test_alloc(BENCH_BYTES),
+      NULL};
   void *y = NULL;
   if (posix_memalign(&y, 4096, BENCH_BYTES + 4096))
     exit(2);
@@ -553,7 +571,8 @@ static void bench(const char *level, const char *kernel)
   for (size_t i = 0; i < LQI_COUNT(rows); i++)
     for (int l = 0; l < LQI_LEVEL_COUNT; l++) {
       const char *name = lqi_level_name((enum lqi_level)l);
-      if (lqi_kernels_at(l) && (!level || !strcmp(level, name)) && (!kernel || !strcmp(kernel, rows[i].name)))
+      if (lqi_kernels_at(l) && (!level || !strcmp(level, name)) &&
+          (!kernel || !strcmp(kernel, rows[i].name)))
         bench_row(&rows[i], name, lqi_kernels_at(l), &w);
     }
   double best = 1e9;

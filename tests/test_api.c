@@ -410,7 +410,10 @@ static void test_shapes(void)
                                      {p63, p63, 0},
                                      {UINT64_MAX, 1, 1},
                                      {UINT64_MAX, UINT64_MAX, UINT64_MAX},
-                                     {1, p63, 1}};
+                                     {1, p63, 1},
+                                     {0, 1, p63},
+                                     {1, 0, p63},
+                                     {0, 0, p63}};
   const uint64_t ones[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
   float x[4] = {0};
   lq_tensor *t;
@@ -598,6 +601,9 @@ static void test_compute_arguments(void)
   CHECK(lq_dequantize_rows(t, 5, 0, LQ_F32, y, 0, NULL) == LQ_E_SHAPE, "first row past the end");
   CHECK(lq_dequantize_rows(t, UINT64_MAX, 2, LQ_F32, y, 128, NULL) == LQ_E_SHAPE, "rows that wrap");
   CHECK(lq_dequantize_rows(t, 2, UINT64_MAX, LQ_F32, y, 128, NULL) == LQ_E_SHAPE, "many rows");
+  uint64_t wrapped = UINT64_MAX - 1; /* 3 + wrapped is 1, and the bytes wrap likewise */
+  CHECK(lq_dequantize_rows(t, 3, wrapped, LQ_F32, y, (size_t)(wrapped * 64), NULL) == LQ_E_SHAPE,
+        "rows and bytes that wrap");
   CHECK(lq_dequantize_rows(t, 4, 0, LQ_F32, NULL, 0, NULL) == LQ_OK, "no rows");
   CHECK(lq_dequantize_rows(t, 1, 1, LQ_F32, y, 63, NULL) == LQ_E_SHAPE, "bytes of rows");
   CHECK(lq_matmul(t, 2, LQ_F32, x, 15, NULL, LQ_F32, y, 4, NULL) == LQ_E_SHAPE, "stride of x");

@@ -1,6 +1,8 @@
 /*
  * test_files.h - what the tests of src/files and src/ui share: a scratch folder of their own and
- * small looks at the disk. Honours TMPDIR. Owns: the scratch folder. Must not know: formats.
+ * small looks at the disk. Honours TMPDIR.
+ * Owns: the scratch folder.
+ * Must not know: formats.
  */
 #ifndef TESTS_TEST_FILES_H
 #define TESTS_TEST_FILES_H

@@ -311,7 +311,7 @@ static void run_embedding(const struct vec_file *f)
 /* ---- checkpoints ---- */
 
 static struct vec_file checkpoint[3]; /* bf16, nf4, int8 */
-static struct vec_file restored; /* first rows of a weight of the last two */
+static struct vec_file restored;      /* first rows of a weight of the last two */
 
 /*
  * Every plane of t stands in the file under the module's name, byte for byte and shape for shape.

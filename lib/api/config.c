@@ -14,7 +14,7 @@
 #define NONE_COMPAT "none|bitsandbytes-cpu"
 #define NONFINITE_CHOICES "auto|error|saturate|keep|propagate"
 #define ALTERNATIVE(name) "|" #name
-#define METHOD_CHOICES (LQI_METHODS(ALTERNATIVE) + 1) /* less the bar in front */
+#define METHOD_CHOICES (&(LQI_METHODS(ALTERNATIVE))[1]) /* less the bar in front */
 #define ONE_MORE(name) +1
 #define METHOD_COUNT (0 LQI_METHODS(ONE_MORE))
 #define MOST_BLOCK 65536

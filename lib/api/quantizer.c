@@ -2,7 +2,8 @@
  * quantizer.c - a config made definite, and the run of a method over one tensor.
  *
  * Owns: the order of steps: prepare, lay out, encode in parallel, nest the scales, judge what was
- * not finite. Must not know: any one method.
+ * not finite.
+ * Must not know: any one method.
  */
 #include "handle.h"
 

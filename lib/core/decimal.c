@@ -3,7 +3,8 @@
  *
  * Owns: a fixed-size natural number and the two conversions made of it. Exact rational arithmetic
  * instead of the fast published algorithms (Ryu, Eisel-Lemire): a tensor has one such number, and
- * this is short enough to be read. Must not know: JSON.
+ * this is short enough to be read.
+ * Must not know: JSON.
  */
 #include "decimal.h"
 

@@ -2,7 +2,8 @@
  * decimal.h - doubles as decimal text and back, exactly.
  *
  * Owns: the two conversions that quant_state JSON needs. The C library's follow the locale of the
- * process, where a decimal comma would break the file; these do not. Must not know: JSON.
+ * process, where a decimal comma would break the file; these do not.
+ * Must not know: JSON.
  */
 #ifndef LQI_DECIMAL_H
 #define LQI_DECIMAL_H

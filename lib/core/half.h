@@ -2,8 +2,8 @@
  * half.h - f16 and bf16 to f32 and back, in integers.
  *
  * Owns: the conversions that every faster path must equal bit for bit: round to nearest, ties to
- * even, subnormals kept, overflow to infinity, NaN stays NaN and becomes quiet. Must not know:
- * anything above a single value.
+ * even, subnormals kept, overflow to infinity, NaN stays NaN and becomes quiet.
+ * Must not know: anything above a single value.
  */
 #ifndef LQI_HALF_H
 #define LQI_HALF_H

@@ -2,7 +2,8 @@
  * par.h - independent tasks on the caller's pool, on OpenMP, or one after another.
  *
  * Owns: who runs a task. Never what a task is: callers cut work into tasks by its size alone, so
- * that no result can depend on the number of threads. Must not know: tensors.
+ * that no result can depend on the number of threads.
+ * Must not know: tensors.
  */
 #ifndef LQI_PAR_H
 #define LQI_PAR_H

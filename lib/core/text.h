@@ -2,7 +2,8 @@
  * text.h - short texts built without stdio: error details and JSON.
  *
  * Owns: appending to a fixed buffer. The locale of the process cannot change a digit or a decimal
- * point. Must not know: what the text is about.
+ * point.
+ * Must not know: what the text is about.
  */
 #ifndef LQI_TEXT_H
 #define LQI_TEXT_H

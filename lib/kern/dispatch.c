@@ -8,67 +8,73 @@
 
 #include "../core/cpu.h"
 
-#define FLOATS(name, isa) {lqi_##name##_f32_##isa, lqi_##name##_f16_##isa, lqi_##name##_bf16_##isa}
+#define FLOATS(name, isa) \
+  { \
+    lqi_##name##_f32_##isa, lqi_##name##_f16_##isa, lqi_##name##_bf16_##isa \
+  }
 
 /* Only the half types have a kernel of their own: for f32 the operation is a copy. */
-#define HALVES(name, isa) {lqi_##name##_f32_c, lqi_##name##_f16_##isa, lqi_##name##_bf16_##isa}
+#define HALVES(name, isa) \
+  { \
+    lqi_##name##_f32_c, lqi_##name##_f16_##isa, lqi_##name##_bf16_##isa \
+  }
 
 static const struct lqi_kernels kernels_c = {
-  .q4_encode = FLOATS(q4_encode, c),
-  .q4_decode = FLOATS(q4_decode, c),
-  .q8_encode = FLOATS(q8_encode, c),
-  .q8_decode = FLOATS(q8_decode, c),
-  .absmax = FLOATS(absmax, c),
-  .i8_encode = FLOATS(i8_encode, c),
-  .i8_decode = FLOATS(i8_decode, c),
-  .widen = FLOATS(widen, c),
-  .narrow = FLOATS(narrow, c),
-  .dot = lqi_dot_c,
-  .dot_i8 = lqi_dot_i8_c,
+    .q4_encode = FLOATS(q4_encode, c),
+    .q4_decode = FLOATS(q4_decode, c),
+    .q8_encode = FLOATS(q8_encode, c),
+    .q8_decode = FLOATS(q8_decode, c),
+    .absmax = FLOATS(absmax, c),
+    .i8_encode = FLOATS(i8_encode, c),
+    .i8_decode = FLOATS(i8_decode, c),
+    .widen = FLOATS(widen, c),
+    .narrow = FLOATS(narrow, c),
+    .dot = lqi_dot_c,
+    .dot_i8 = lqi_dot_i8_c,
 };
 
 #if LQI_X86
 
 static const struct lqi_kernels kernels_avx2 = {
-  .q4_encode = FLOATS(q4_encode, avx2),
-  .q4_decode = FLOATS(q4_decode, avx2),
-  .q8_encode = FLOATS(q8_encode, avx2),
-  .q8_decode = FLOATS(q8_decode, avx2),
-  .absmax = FLOATS(absmax, avx2),
-  .i8_encode = FLOATS(i8_encode, avx2),
-  .i8_decode = FLOATS(i8_decode, avx2),
-  .widen = HALVES(widen, avx2),
-  .narrow = HALVES(narrow, avx2),
-  .dot = lqi_dot_avx2,
-  .dot_i8 = lqi_dot_i8_avx2,
+    .q4_encode = FLOATS(q4_encode, avx2),
+    .q4_decode = FLOATS(q4_decode, avx2),
+    .q8_encode = FLOATS(q8_encode, avx2),
+    .q8_decode = FLOATS(q8_decode, avx2),
+    .absmax = FLOATS(absmax, avx2),
+    .i8_encode = FLOATS(i8_encode, avx2),
+    .i8_decode = FLOATS(i8_decode, avx2),
+    .widen = HALVES(widen, avx2),
+    .narrow = HALVES(narrow, avx2),
+    .dot = lqi_dot_avx2,
+    .dot_i8 = lqi_dot_i8_avx2,
 };
 
 static const struct lqi_kernels kernels_avx512 = {
-  .q4_encode = FLOATS(q4_encode, avx512),
-  .q4_decode = FLOATS(q4_decode, avx512),
-  .q8_encode = FLOATS(q8_encode, avx512),
-  .q8_decode = FLOATS(q8_decode, avx512),
-  .absmax = FLOATS(absmax, avx512),
-  .i8_encode = FLOATS(i8_encode, avx512),
-  .i8_decode = FLOATS(i8_decode, avx512),
-  .widen = HALVES(widen, avx512),
-  .narrow = HALVES(narrow, avx512),
-  .dot = lqi_dot_avx512,
-  .dot_i8 = lqi_dot_i8_avx512,
+    .q4_encode = FLOATS(q4_encode, avx512),
+    .q4_decode = FLOATS(q4_decode, avx512),
+    .q8_encode = FLOATS(q8_encode, avx512),
+    .q8_decode = FLOATS(q8_decode, avx512),
+    .absmax = FLOATS(absmax, avx512),
+    .i8_encode = FLOATS(i8_encode, avx512),
+    .i8_decode = FLOATS(i8_decode, avx512),
+    .widen = HALVES(widen, avx512),
+    .narrow = HALVES(narrow, avx512),
+    .dot = lqi_dot_avx512,
+    .dot_i8 = lqi_dot_i8_avx512,
 };
 
 static const struct lqi_kernels kernels_avx512vbmi = {
-  .q4_encode = FLOATS(q4_encode, avx512vbmi),
-  .q4_decode = FLOATS(q4_decode, avx512),
-  .q8_encode = FLOATS(q8_encode, avx512),
-  .q8_decode = FLOATS(q8_decode, avx512vbmi),
-  .absmax = FLOATS(absmax, avx512),
-  .i8_encode = FLOATS(i8_encode, avx512),
-  .i8_decode = FLOATS(i8_decode, avx512),
-  .widen = HALVES(widen, avx512),
-  .narrow = HALVES(narrow, avx512),
-  .dot = lqi_dot_avx512,
-  .dot_i8 = lqi_dot_i8_avx512vbmi,
+    .q4_encode = FLOATS(q4_encode, avx512vbmi),
+    .q4_decode = FLOATS(q4_decode, avx512),
+    .q8_encode = FLOATS(q8_encode, avx512),
+    .q8_decode = FLOATS(q8_decode, avx512vbmi),
+    .absmax = FLOATS(absmax, avx512),
+    .i8_encode = FLOATS(i8_encode, avx512),
+    .i8_decode = FLOATS(i8_decode, avx512),
+    .widen = HALVES(widen, avx512),
+    .narrow = HALVES(narrow, avx512),
+    .dot = lqi_dot_avx512,
+    .dot_i8 = lqi_dot_i8_avx512vbmi,
 };
 
 #endif
@@ -76,34 +82,35 @@ static const struct lqi_kernels kernels_avx512vbmi = {
 #if LQI_NEON
 
 static const struct lqi_kernels kernels_neon = {
-  .q4_encode = FLOATS(q4_encode, neon),
-  .q4_decode = FLOATS(q4_decode, neon),
-  .q8_encode = FLOATS(q8_encode, neon),
-  .q8_decode = FLOATS(q8_decode, neon),
-  .absmax = FLOATS(absmax, neon),
-  .i8_encode = FLOATS(i8_encode, neon),
-  .i8_decode = FLOATS(i8_decode, neon),
-  .widen = HALVES(widen, neon),
-  .narrow = HALVES(narrow, neon),
-  .dot = lqi_dot_neon,
-  .dot_i8 = lqi_dot_i8_neon,
+    .q4_encode = FLOATS(q4_encode, neon),
+    .q4_decode = FLOATS(q4_decode, neon),
+    .q8_encode = FLOATS(q8_encode, neon),
+    .q8_decode = FLOATS(q8_decode, neon),
+    .absmax = FLOATS(absmax, neon),
+    .i8_encode = FLOATS(i8_encode, neon),
+    .i8_decode = FLOATS(i8_decode, neon),
+    .widen = HALVES(widen, neon),
+    .narrow = HALVES(narrow, neon),
+    .dot = lqi_dot_neon,
+    .dot_i8 = lqi_dot_i8_neon,
 };
 
 #endif
 
 static const struct lqi_kernels *const kernel_tables[LQI_LEVEL_COUNT] = {
-  [LQI_LEVEL_SCALAR] = &kernels_c,
+    [LQI_LEVEL_SCALAR] = &kernels_c,
 #if LQI_X86
-  [LQI_LEVEL_AVX2] = &kernels_avx2,
-  [LQI_LEVEL_AVX512] = &kernels_avx512,
-  [LQI_LEVEL_AVX512VBMI] = &kernels_avx512vbmi,
+    [LQI_LEVEL_AVX2] = &kernels_avx2,
+    [LQI_LEVEL_AVX512] = &kernels_avx512,
+    [LQI_LEVEL_AVX512VBMI] = &kernels_avx512vbmi,
 #endif
 #if LQI_NEON
-  [LQI_LEVEL_NEON] = &kernels_neon,
+    [LQI_LEVEL_NEON] = &kernels_neon,
 #endif
 };
 
-/* The levels of a family are in rising order and a build holds one family, so whatever stands below ours is ours too. */
+/* The levels of a family are in rising order and a build holds one family, so whatever stands below
+ * ours is ours too. */
 const struct lqi_kernels *lqi_kernels_at(int level)
 {
   return level >= 0 && level <= (int)lqi_cpu_level() ? kernel_tables[level] : NULL;

@@ -52,20 +52,20 @@ LQI_AVX2 float lqi_dot_avx2(const float *a, const float *b, size_t n)
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
-#define FP_AVX2_ABSMAX(suffix, dtype)                               \
+#define FP_AVX2_ABSMAX(suffix, dtype) \
   LQI_AVX2 float lqi_absmax_##suffix##_avx2(const void *x, size_t n) \
-  {                                                                 \
-    return avx2_absmax(x, dtype, n);                                \
+  { \
+    return avx2_absmax(x, dtype, n); \
   }
 
-#define FP_AVX2_CONVERT(suffix, dtype)                                          \
-  LQI_AVX2 void lqi_widen_##suffix##_avx2(const void *x, size_t n, float *out)  \
-  {                                                                             \
-    fp_avx2_widen(x, dtype, n, out);                                            \
-  }                                                                             \
+#define FP_AVX2_CONVERT(suffix, dtype) \
+  LQI_AVX2 void lqi_widen_##suffix##_avx2(const void *x, size_t n, float *out) \
+  { \
+    fp_avx2_widen(x, dtype, n, out); \
+  } \
   LQI_AVX2 void lqi_narrow_##suffix##_avx2(const float *x, size_t n, void *out) \
-  {                                                                             \
-    fp_avx2_narrow(x, dtype, n, out);                                           \
+  { \
+    fp_avx2_narrow(x, dtype, n, out); \
   }
 
 FP_AVX2_ABSMAX(f32, LQ_F32)

@@ -14,7 +14,8 @@ LQI_INLINE LQI_AVX512 void fp_avx512_widen(const void *x, int32_t dtype, size_t 
   for (; i + 16 <= n; i += 16)
     _mm512_storeu_ps(out + i, avx512_load(x, dtype, i));
   if (i < n)
-    _mm512_mask_storeu_ps(out + i, avx512_lanes(i, n), avx512_load_part(x, dtype, i, avx512_lanes(i, n)));
+    _mm512_mask_storeu_ps(out + i, avx512_lanes(i, n),
+                          avx512_load_part(x, dtype, i, avx512_lanes(i, n)));
 }
 
 LQI_INLINE LQI_AVX512 void fp_avx512_narrow(const float *x, int32_t dtype, size_t n, void *out)
@@ -23,10 +24,12 @@ LQI_INLINE LQI_AVX512 void fp_avx512_narrow(const float *x, int32_t dtype, size_
   for (; i + 32 <= n; i += 32)
     avx512_store_pair(out, dtype, i, _mm512_loadu_ps(x + i), _mm512_loadu_ps(x + i + 16), 1, 0);
   for (; i < n; i += 16)
-    avx512_store_part(out, dtype, i, _mm512_maskz_loadu_ps(avx512_lanes(i, n), x + i), 1, avx512_lanes(i, n));
+    avx512_store_part(out, dtype, i, _mm512_maskz_loadu_ps(avx512_lanes(i, n), x + i), 1,
+                      avx512_lanes(i, n));
 }
 
-/* The 16 chains are the lanes; a lane without an element keeps its sum, as a fused +0 could turn -0 into +0. */
+/* The 16 chains are the lanes; a lane without an element keeps its sum, as a fused +0 could turn -0
+ * into +0. */
 LQI_AVX512 float lqi_dot_avx512(const float *a, const float *b, size_t n)
 {
   __m512 sum = _mm512_setzero_ps();
@@ -35,7 +38,8 @@ LQI_AVX512 float lqi_dot_avx512(const float *a, const float *b, size_t n)
     sum = _mm512_fmadd_ps(_mm512_loadu_ps(a + k), _mm512_loadu_ps(b + k), sum);
   if (k < n) {
     __mmask16 lanes = avx512_lanes(k, n);
-    sum = _mm512_mask3_fmadd_ps(_mm512_maskz_loadu_ps(lanes, a + k), _mm512_maskz_loadu_ps(lanes, b + k), sum, lanes);
+    sum = _mm512_mask3_fmadd_ps(_mm512_maskz_loadu_ps(lanes, a + k),
+                                _mm512_maskz_loadu_ps(lanes, b + k), sum, lanes);
   }
   __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps(sum, 1));
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -43,20 +47,20 @@ LQI_AVX512 float lqi_dot_avx512(const float *a, const float *b, size_t n)
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
-#define FP_AVX512_ABSMAX(suffix, dtype)                               \
+#define FP_AVX512_ABSMAX(suffix, dtype) \
   LQI_AVX512 float lqi_absmax_##suffix##_avx512(const void *x, size_t n) \
-  {                                                                   \
-    return avx512_absmax(x, dtype, 0, n);                             \
+  { \
+    return avx512_absmax(x, dtype, 0, n); \
   }
 
-#define FP_AVX512_CONVERT(suffix, dtype)                                            \
-  LQI_AVX512 void lqi_widen_##suffix##_avx512(const void *x, size_t n, float *out)  \
-  {                                                                                 \
-    fp_avx512_widen(x, dtype, n, out);                                              \
-  }                                                                                 \
+#define FP_AVX512_CONVERT(suffix, dtype) \
+  LQI_AVX512 void lqi_widen_##suffix##_avx512(const void *x, size_t n, float *out) \
+  { \
+    fp_avx512_widen(x, dtype, n, out); \
+  } \
   LQI_AVX512 void lqi_narrow_##suffix##_avx512(const float *x, size_t n, void *out) \
-  {                                                                                 \
-    fp_avx512_narrow(x, dtype, n, out);                                             \
+  { \
+    fp_avx512_narrow(x, dtype, n, out); \
   }
 
 FP_AVX512_ABSMAX(f32, LQ_F32)

@@ -19,20 +19,20 @@ float lqi_dot_c(const float *a, const float *b, size_t n)
   return chain[0];
 }
 
-#define FP_KERNELS(suffix, dtype)                                                  \
-  float lqi_absmax_##suffix##_c(const void *x, size_t n)                           \
-  {                                                                                \
-    return lqi_absmax_any(x, dtype, 0, n);                                         \
-  }                                                                                \
-  void lqi_widen_##suffix##_c(const void *x, size_t n, float *out)                 \
-  {                                                                                \
-    for (size_t i = 0; i < n; i++)                                                 \
-      out[i] = lqi_load(x, dtype, i);                                              \
-  }                                                                                \
-  void lqi_narrow_##suffix##_c(const float *x, size_t n, void *out)                \
-  {                                                                                \
-    for (size_t i = 0; i < n; i++)                                                 \
-      lqi_store(out, dtype, i, x[i]);                                              \
+#define FP_KERNELS(suffix, dtype) \
+  float lqi_absmax_##suffix##_c(const void *x, size_t n) \
+  { \
+    return lqi_absmax_any(x, dtype, 0, n); \
+  } \
+  void lqi_widen_##suffix##_c(const void *x, size_t n, float *out) \
+  { \
+    for (size_t i = 0; i < n; i++) \
+      out[i] = lqi_load(x, dtype, i); \
+  } \
+  void lqi_narrow_##suffix##_c(const float *x, size_t n, void *out) \
+  { \
+    for (size_t i = 0; i < n; i++) \
+      lqi_store(out, dtype, i, x[i]); \
   }
 
 FP_KERNELS(f32, LQ_F32)

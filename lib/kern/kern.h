@@ -1,14 +1,16 @@
 /*
  * kern.h - the kernels: one table of function pointers per instruction-set level.
  *
- * Owns: the function types and what each must compute, to the bit. The C version of a kernel (q4_c.c, q8_c.c, fp_c.c)
- * is its specification; a faster one gives the same bytes for every input, NaN payloads excepted (tests/checkkern.c).
+ * Owns: the function types and what each must compute, to the bit. The C version of a kernel
+ * (q4_c.c, q8_c.c, fp_c.c) is its specification; a faster one gives the same bytes for every input,
+ * NaN payloads excepted (tests/checkkern.c).
  * Must not know: tensors, methods, handles. A kernel sees pointers and sizes.
  *
- * Common rules. Pointers of typed data are aligned to their element, nothing more; codes have no alignment. A kernel
- * reads and writes exactly what its arguments say. Arithmetic is binary32, rounded to nearest after each operation;
- * no kernel contracts a multiplication and an addition unless it says fma. Arrays of three are indexed by
- * lqi_float_index(dtype): f32, f16, bf16; half inputs are widened exactly, half outputs rounded once.
+ * Common rules. Pointers of typed data are aligned to their element, nothing more; codes have no
+ * alignment. A kernel reads and writes exactly what its arguments say. Arithmetic is binary32,
+ * rounded to nearest after each operation; no kernel contracts a multiplication and an addition
+ * unless it says fma. Arrays of three are indexed by lqi_float_index(dtype): f32, f16, bf16; half
+ * inputs are widened exactly, half outputs rounded once.
  */
 #ifndef LQI_KERN_H
 #define LQI_KERN_H
@@ -17,8 +19,8 @@
 #include "../core/half.h"
 
 /*
- * A 4-bit code book for encoding: bound[i] lies between sorted values i and i + 1, code[rank] is the stored code. The
- * bounds are padded with +infinity to 16 so that a vector can load them.
+ * A 4-bit code book for encoding: bound[i] lies between sorted values i and i + 1, code[rank] is
+ * the stored code. The bounds are padded with +infinity to 16 so that a vector can load them.
  */
 struct lqi_q4_book {
   float value[16]; /* by code */
@@ -27,8 +29,9 @@ struct lqi_q4_book {
 };
 
 /*
- * An 8-bit code book: 256 ascending values, so that rank and code are one; bound[255] is +infinity. bin[i] is the first
- * of the 65536 bins of bitsandbytes' CPU rule whose code exceeds i (kernel q8_bins).
+ * An 8-bit code book: 256 ascending values, so that rank and code are one; bound[255] is +infinity.
+ * bin[i] is the first of the 65536 bins of bitsandbytes' CPU rule whose code exceeds i (kernel
+ * q8_bins).
  */
 struct lqi_q8_book {
   float value[256];
@@ -40,22 +43,25 @@ struct lqi_q8_book {
 #define LQI_ABSMAX_FLOOR_BITS 0x006ce3eeu
 
 /*
- * Encode whole blocks: for each of `blocks` consecutive blocks of `block` elements (a positive multiple of 8)
+ * Encode whole blocks: for each of `blocks` consecutive blocks of `block` elements (a positive
+ * multiple of 8)
  *   m = max |x|, the canonical NaN 0x7fc00000 if any element is NaN; absmax[b] = m
  *   r = 1 / max(m, 1e-38), NaN if m is; v = x * r
- *   rank = number of bounds i in 0..14 (q8: 0..254) for which v <= bound[i] does NOT hold (so NaN gets the last rank)
- * q4: code = book->code[rank], element 2k in the high nibble of byte k, element 2k+1 in the low one.
- * q8: code = rank, one byte each.
+ *   rank = number of bounds i in 0..14 (q8: 0..254) for which v <= bound[i] does NOT hold, so that
+ *   NaN gets the last rank
+ * q4: code = book->code[rank], element 2k in the high nibble of byte k, element 2k+1 in the low
+ * one. q8: code = rank, one byte each.
  */
-typedef void lqi_q4_encode_fn(const struct lqi_q4_book *book, const void *x, size_t blocks, size_t block,
-                              float *absmax, uint8_t *codes);
-typedef void lqi_q8_encode_fn(const struct lqi_q8_book *book, const void *x, size_t blocks, size_t block,
-                              float *absmax, uint8_t *codes);
+typedef void lqi_q4_encode_fn(const struct lqi_q4_book *book, const void *x, size_t blocks,
+                              size_t block, float *absmax, uint8_t *codes);
+typedef void lqi_q8_encode_fn(const struct lqi_q8_book *book, const void *x, size_t blocks,
+                              size_t block, float *absmax, uint8_t *codes);
 
 /*
- * Decode whole blocks (sizes as above): out = value[code] * absmax[b], one multiplication, then one rounding to the
- * output dtype. `value` has 16 (256) entries. `stream` != 0 asks for stores that bypass the caches: the caller will not
- * read the result soon; the kernel has finished with an sfence then. It changes speed only.
+ * Decode whole blocks (sizes as above): out = value[code] * absmax[b], one multiplication, then one
+ * rounding to the output dtype. `value` has 16 (256) entries. `stream` != 0 asks for stores that
+ * bypass the caches: the caller will not read the result soon; the kernel has finished with an
+ * sfence then. It changes speed only.
  */
 typedef void lqi_q4_decode_fn(const float *value, const uint8_t *codes, size_t blocks, size_t block,
                               const float *absmax, void *out, int stream);
@@ -65,21 +71,24 @@ typedef lqi_q4_decode_fn lqi_q8_decode_fn;
 typedef float lqi_absmax_fn(const void *x, size_t n);
 
 /*
- * codes = x * scale rounded to the nearest integer, ties to even; 0 where the product is NaN or its magnitude is not
- * below 127.5 (so infinite products give 0). Codes are -127..127.
+ * codes = x * scale rounded to the nearest integer, ties to even; 0 where the product is NaN or its
+ * magnitude is not below 127.5 (so infinite products give 0). Codes are -127..127.
  */
 typedef void lqi_i8_encode_fn(const void *x, size_t n, float scale, int8_t *codes);
 
-/* out = ((f32)code * stat) * 0x3c010204 (nearest to 1/127), two roundings, then to the output dtype. */
+/* out = ((f32)code * stat) * 0x3c010204 (nearest to 1/127), two roundings, then to the output
+ * dtype. */
 typedef void lqi_i8_decode_fn(const int8_t *codes, size_t n, float stat, void *out, int stream);
 
-/* Widen n elements to f32 (exact), or round n f32 to the dtype of the table entry. f32 entries copy. */
+/* Widen n elements to f32 (exact), or round n f32 to the dtype of the table entry. f32 entries
+ * copy. */
 typedef void lqi_widen_fn(const void *x, size_t n, float *out);
 typedef void lqi_narrow_fn(const float *x, size_t n, void *out);
 
 /*
- * Inner product with 16 chains: chain l sums fma(a[k], b[k], .) over k = l mod 16 in rising order from +0; then chains
- * are folded l with l+8, then +4, +2, +1. The order depends on n alone, so every level gives the same bits.
+ * Inner product with 16 chains: chain l sums fma(a[k], b[k], .) over k = l mod 16 in rising order
+ * from +0; then chains are folded l with l+8, then +4, +2, +1. The order depends on n alone, so
+ * every level gives the same bits.
  */
 typedef float lqi_dot_fn(const float *a, const float *b, size_t n);
 
@@ -107,23 +116,25 @@ const struct lqi_kernels *lqi_kernels_at(int level);
 const struct lqi_kernels *lqi_kernels(void);
 
 /*
- * Pieces that have one version. They serve partial blocks, odd offsets and rare values; they are specification and
- * implementation in one.
+ * Pieces that have one version. They serve partial blocks, odd offsets and rare values; they are
+ * specification and implementation in one.
  */
 
-/* Ranks n given values v by the book and packs the codes from nibble 0 of `codes`; an odd n pads with the code of 0. */
+/* Ranks n given values v by the book and packs the codes from nibble 0 of `codes`; an odd n pads
+ * with the code of 0. */
 void lqi_q4_pack(const struct lqi_q4_book *book, const float *v, size_t n, uint8_t *codes);
 
 /* out[0..n) = value[code[first + i]] * scale for nibbles first.. of `codes`. */
-void lqi_q4_decode_part(const float *value, const uint8_t *codes, uint64_t first, size_t n, float scale, int32_t dtype,
-                        void *out);
+void lqi_q4_decode_part(const float *value, const uint8_t *codes, uint64_t first, size_t n,
+                        float scale, int32_t dtype, void *out);
 
 void lqi_q8_pack(const struct lqi_q8_book *book, const float *v, size_t n, uint8_t *codes);
-void lqi_q8_decode_part(const float *value, const uint8_t *codes, size_t n, float scale, int32_t dtype, void *out);
+void lqi_q8_decode_part(const float *value, const uint8_t *codes, size_t n, float scale,
+                        int32_t dtype, void *out);
 
 /*
- * The rule of bitsandbytes' CPU code (0.50): v = clamp(x * r, -1, 1), bin k = trunc((v + 1) * 0.5 * 65535 + 0.5), NaN
- * to bin 0; code = number of i with book->bin[i] <= k.
+ * The rule of bitsandbytes' CPU code (0.50): v = clamp(x * r, -1, 1), bin k = trunc((v + 1) * 0.5 *
+ * 65535 + 0.5), NaN to bin 0; code = number of i with book->bin[i] <= k.
  */
 void lqi_q8_bins(const struct lqi_q8_book *book, const float *x, size_t n, float r, uint8_t *codes);
 

@@ -1,5 +1,6 @@
 /*
- * kern_avx2.h - what the AVX2 kernels share: vectors of 8 in and out of memory, and the maximum of a block.
+ * kern_avx2.h - what the AVX2 kernels share: vectors of 8 in and out of memory, and the maximum of
+ * a block.
  *
  * Owns: loads and stores of the three float types, with the rounding of half.h.
  * Must not know: codes.
@@ -22,14 +23,16 @@ LQI_INLINE LQI_AVX2 __m256 avx2_load(const void *x, int32_t dtype, size_t i)
 }
 
 /*
- * bf16 in the low half of each dword: adding 0x7fff and the lowest kept bit rounds to nearest even. `nan` says that v may
- * hold a NaN with any payload, which the addition could carry into infinity or zero.
+ * bf16 in the low half of each dword: adding 0x7fff and the lowest kept bit rounds to nearest even.
+ * `nan` says that v may hold a NaN with any payload, which the addition could carry into infinity
+ * or zero.
  */
 LQI_INLINE LQI_AVX2 __m256i avx2_round_bf16(__m256 v, int nan)
 {
   __m256i u = _mm256_castps_si256(v), top = _mm256_srli_epi32(u, 16);
   __m256i odd = _mm256_and_si256(top, _mm256_set1_epi32(1));
-  __m256i sum = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd), 16);
+  __m256i sum =
+      _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd), 16);
   if (!nan)
     return sum;
   __m256i quiet = _mm256_or_si256(top, _mm256_set1_epi32(0x40));
@@ -40,7 +43,8 @@ LQI_INLINE LQI_AVX2 __m256i avx2_round_bf16(__m256 v, int nan)
 LQI_INLINE LQI_AVX2 __m256i avx2_to_halves(__m256 a, __m256 b, int32_t dtype, int nan)
 {
   if (dtype == LQ_F16)
-    return _mm256_set_m128i(_mm256_cvtps_ph(b, _MM_FROUND_TO_NEAREST_INT), _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+    return _mm256_set_m128i(_mm256_cvtps_ph(b, _MM_FROUND_TO_NEAREST_INT),
+                            _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
   __m256i both = _mm256_packus_epi32(avx2_round_bf16(a, nan), avx2_round_bf16(b, nan));
   return _mm256_permute4x64_epi64(both, 0xd8);
 }
@@ -54,7 +58,8 @@ LQI_INLINE LQI_AVX2 void avx2_put(void *to, __m256i bits, int stream)
 }
 
 /* 16 elements from element i on; with `stream` the address is aligned. */
-LQI_INLINE LQI_AVX2 void avx2_store_pair(void *out, int32_t dtype, size_t i, __m256 a, __m256 b, int nan, int stream)
+LQI_INLINE LQI_AVX2 void avx2_store_pair(void *out, int32_t dtype, size_t i, __m256 a, __m256 b,
+                                         int nan, int stream)
 {
   if (dtype == LQ_F32) {
     avx2_put((float *)out + i, _mm256_castps_si256(a), stream);
@@ -65,23 +70,28 @@ LQI_INLINE LQI_AVX2 void avx2_store_pair(void *out, int32_t dtype, size_t i, __m
 }
 
 /* Vector i of n elements, n a multiple of 8, from `first` on; zero where there are none. */
-LQI_INLINE LQI_AVX2 __m256 avx2_load_some(const void *x, int32_t dtype, size_t first, size_t n, size_t i)
+LQI_INLINE LQI_AVX2 __m256 avx2_load_some(const void *x, int32_t dtype, size_t first, size_t n,
+                                          size_t i)
 {
   return 8 * i < n ? avx2_load(x, dtype, first + 8 * i) : _mm256_setzero_ps();
 }
 
-/* Eight magnitudes whose maximum is that of n elements, n a multiple of 8: bits of f32, or of a half, zero-extended. */
+/* Eight magnitudes whose maximum is that of n elements, n a multiple of 8: bits of f32, or of a
+ * half, zero-extended. */
 LQI_INLINE LQI_AVX2 __m256i avx2_magnitudes_f32(const float *x, size_t n)
 {
   const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
-  __m256i m[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+  __m256i m[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
+                  _mm256_setzero_si256()};
   size_t i = 0;
   for (; i + 32 <= n; i += 32)
     X86_UNROLL
-    for (size_t k = 0; k < 4; k++)
-      m[k] = _mm256_max_epu32(m[k], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i + 8 * k)), magnitude));
+  for (size_t k = 0; k < 4; k++)
+    m[k] = _mm256_max_epu32(
+        m[k], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i + 8 * k)), magnitude));
   for (; i < n; i += 8)
-    m[0] = _mm256_max_epu32(m[0], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i)), magnitude));
+    m[0] = _mm256_max_epu32(m[0],
+                            _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i)), magnitude));
   return _mm256_max_epu32(_mm256_max_epu32(m[0], m[1]), _mm256_max_epu32(m[2], m[3]));
 }
 
@@ -92,8 +102,9 @@ LQI_INLINE LQI_AVX2 __m256i avx2_magnitudes_half(const uint16_t *x, size_t n)
   size_t i = 0;
   for (; i + 32 <= n; i += 32)
     X86_UNROLL
-    for (size_t k = 0; k < 2; k++)
-      m[k] = _mm256_max_epu16(m[k], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i + 16 * k)), magnitude));
+  for (size_t k = 0; k < 2; k++)
+    m[k] = _mm256_max_epu16(
+        m[k], _mm256_and_si256(_mm256_loadu_si256((const void *)(x + i + 16 * k)), magnitude));
   for (; i < n; i += 8) {
     __m256i eight = _mm256_zextsi128_si256(_mm_loadu_si128((const void *)(x + i)));
     m[0] = _mm256_max_epu16(m[0], _mm256_and_si256(eight, magnitude));
@@ -116,7 +127,8 @@ LQI_INLINE LQI_AVX2 __m256 avx2_magnitude_value(__m256i bits, int32_t dtype)
   const __m256 nan = _mm256_castsi256_ps(_mm256_set1_epi32((int)LQI_CANONICAL_NAN));
   __m256 v = _mm256_castsi256_ps(bits);
   if (dtype == LQ_F16)
-    v = _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1)));
+    v = _mm256_cvtph_ps(
+        _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1)));
   else if (dtype == LQ_BF16)
     v = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
   return _mm256_blendv_ps(v, nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
@@ -128,14 +140,18 @@ LQI_INLINE LQI_AVX2 __m256i avx2_maxima(const __m256i *v)
   __m256i a[4];
   X86_UNROLL
   for (size_t i = 0; i < 4; i++)
-    a[i] = _mm256_max_epu32(_mm256_unpacklo_epi32(v[2 * i], v[2 * i + 1]), _mm256_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+    a[i] = _mm256_max_epu32(_mm256_unpacklo_epi32(v[2 * i], v[2 * i + 1]),
+                            _mm256_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
   X86_UNROLL
   for (size_t i = 0; i < 2; i++)
-    a[i] = _mm256_max_epu32(_mm256_unpacklo_epi64(a[2 * i], a[2 * i + 1]), _mm256_unpackhi_epi64(a[2 * i], a[2 * i + 1]));
-  return _mm256_max_epu32(_mm256_permute2x128_si256(a[0], a[1], 0x20), _mm256_permute2x128_si256(a[0], a[1], 0x31));
+    a[i] = _mm256_max_epu32(_mm256_unpacklo_epi64(a[2 * i], a[2 * i + 1]),
+                            _mm256_unpackhi_epi64(a[2 * i], a[2 * i + 1]));
+  return _mm256_max_epu32(_mm256_permute2x128_si256(a[0], a[1], 0x20),
+                          _mm256_permute2x128_si256(a[0], a[1], 0x31));
 }
 
-/* max |x| of any number of elements; what is left after the vectors comes from the portable rule. */
+/* max |x| of any number of elements; what is left after the vectors comes from the portable rule.
+ */
 LQI_INLINE LQI_AVX2 float avx2_absmax(const void *x, int32_t dtype, size_t n)
 {
   size_t whole = n / 8 * 8;
@@ -147,9 +163,9 @@ LQI_INLINE LQI_AVX2 float avx2_absmax(const void *x, int32_t dtype, size_t n)
 }
 
 /*
- * Blocks are encoded in groups that stay in L1: first all maxima, then all codes. The first pass has no long chain of
- * dependent work and so keeps the memory busy, and the costly steps, the horizontal maximum and the division, are done
- * for eight blocks at once.
+ * Blocks are encoded in groups that stay in L1: first all maxima, then all codes. The first pass
+ * has no long chain of dependent work and so keeps the memory busy, and the costly steps, the
+ * horizontal maximum and the division, are done for eight blocks at once.
  */
 #define AVX2_GROUP 32
 
@@ -160,8 +176,8 @@ LQI_INLINE LQI_AVX2 size_t avx2_group(size_t blocks, size_t block)
 }
 
 /* absmax[0..count) and the reciprocals r of the group's blocks. */
-LQI_INLINE LQI_AVX2 void avx2_scales(const void *x, int32_t dtype, size_t first, size_t count, size_t block, float *absmax,
-                                     float *r)
+LQI_INLINE LQI_AVX2 void avx2_scales(const void *x, int32_t dtype, size_t first, size_t count,
+                                     size_t block, float *absmax, float *r)
 {
   const __m256 floor = _mm256_castsi256_ps(_mm256_set1_epi32((int)LQI_ABSMAX_FLOOR_BITS));
   __m256i v[AVX2_GROUP];
@@ -180,11 +196,12 @@ LQI_INLINE LQI_AVX2 void avx2_scales(const void *x, int32_t dtype, size_t first,
 }
 
 /* Encodes `count` blocks from element `first` on with the reciprocals r. */
-typedef void avx2_blocks_fn(const void *book, const void *x, int32_t dtype, size_t first, size_t count, size_t block,
-                            const float *r, uint8_t *codes);
+typedef void avx2_blocks_fn(const void *book, const void *x, int32_t dtype, size_t first,
+                            size_t count, size_t block, const float *r, uint8_t *codes);
 
-LQI_INLINE LQI_AVX2 void avx2_encode(avx2_blocks_fn *encode, const void *book, const void *x, int32_t dtype,
-                                     size_t blocks, size_t block, float *absmax, uint8_t *codes, uint32_t bits)
+LQI_INLINE LQI_AVX2 void avx2_encode(avx2_blocks_fn *encode, const void *book, const void *x,
+                                     int32_t dtype, size_t blocks, size_t block, float *absmax,
+                                     uint8_t *codes, uint32_t bits)
 {
   float r[AVX2_GROUP];
   for (size_t b = 0, count; b < blocks; b += count) {

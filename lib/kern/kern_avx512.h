@@ -1,5 +1,6 @@
 /*
- * kern_avx512.h - what the AVX-512 kernels share: vectors of 16 in and out of memory, and the maximum of a block.
+ * kern_avx512.h - what the AVX-512 kernels share: vectors of 16 in and out of memory, and the
+ * maximum of a block.
  *
  * Owns: loads and stores of the three float types, with the rounding of half.h.
  * Must not know: codes.
@@ -34,7 +35,8 @@ LQI_INLINE LQI_AVX512 __m512 avx512_load(const void *x, int32_t dtype, size_t i)
 }
 
 /* Absent lanes are zero and are not read. */
-LQI_INLINE LQI_AVX512 __m512 avx512_load_part(const void *x, int32_t dtype, size_t i, __mmask16 lanes)
+LQI_INLINE LQI_AVX512 __m512 avx512_load_part(const void *x, int32_t dtype, size_t i,
+                                              __mmask16 lanes)
 {
   if (dtype == LQ_F32)
     return _mm512_maskz_loadu_ps(lanes, (const float *)x + i);
@@ -42,8 +44,9 @@ LQI_INLINE LQI_AVX512 __m512 avx512_load_part(const void *x, int32_t dtype, size
 }
 
 /*
- * Upper halves of the result are the bf16: adding 0x7fff and the lowest kept bit rounds to nearest even. `nan` says that
- * v may hold a NaN with any payload, which the addition could carry into infinity or zero.
+ * Upper halves of the result are the bf16: adding 0x7fff and the lowest kept bit rounds to nearest
+ * even. `nan` says that v may hold a NaN with any payload, which the addition could carry into
+ * infinity or zero.
  */
 LQI_INLINE LQI_AVX512 __m512i avx512_round_bf16(__m512 v, int nan)
 {
@@ -53,7 +56,8 @@ LQI_INLINE LQI_AVX512 __m512i avx512_round_bf16(__m512 v, int nan)
   sum = _mm512_mask_add_epi32(sum, odd, sum, one);
   if (!nan)
     return sum;
-  return _mm512_mask_or_epi32(sum, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), u, _mm512_set1_epi32(0x400000));
+  return _mm512_mask_or_epi32(sum, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), u,
+                              _mm512_set1_epi32(0x400000));
 }
 
 LQI_INLINE LQI_AVX512 __m256i avx512_to_half(__m512 v, int32_t dtype, int nan)
@@ -67,10 +71,11 @@ LQI_INLINE LQI_AVX512 __m256i avx512_to_half(__m512 v, int32_t dtype, int nan)
 LQI_INLINE LQI_AVX512 __m512i avx512_to_halves(__m512 a, __m512 b, int32_t dtype, int nan)
 {
   if (dtype == LQ_F16)
-    return _mm512_inserti64x4(_mm512_castsi256_si512(avx512_to_half(a, dtype, nan)), avx512_to_half(b, dtype, nan), 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(avx512_to_half(a, dtype, nan)),
+                              avx512_to_half(b, dtype, nan), 1);
   const __m512i upper =
-    _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23, 21, 19, 17, 15,
-                     13, 11, 9, 7, 5, 3, 1);
+      _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27,
+                       25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
   return _mm512_permutex2var_epi16(avx512_round_bf16(a, nan), upper, avx512_round_bf16(b, nan));
 }
 
@@ -83,7 +88,8 @@ LQI_INLINE LQI_AVX512 void avx512_put(void *to, __m512i bits, int stream)
 }
 
 /* 32 elements from element i on; with `stream` the address is aligned. */
-LQI_INLINE LQI_AVX512 void avx512_store_pair(void *out, int32_t dtype, size_t i, __m512 a, __m512 b, int nan, int stream)
+LQI_INLINE LQI_AVX512 void avx512_store_pair(void *out, int32_t dtype, size_t i, __m512 a, __m512 b,
+                                             int nan, int stream)
 {
   if (dtype == LQ_F32) {
     avx512_put((float *)out + i, _mm512_castps_si512(a), stream);
@@ -93,7 +99,8 @@ LQI_INLINE LQI_AVX512 void avx512_store_pair(void *out, int32_t dtype, size_t i,
   }
 }
 
-LQI_INLINE LQI_AVX512 void avx512_store_part(void *out, int32_t dtype, size_t i, __m512 v, int nan, __mmask16 lanes)
+LQI_INLINE LQI_AVX512 void avx512_store_part(void *out, int32_t dtype, size_t i, __m512 v, int nan,
+                                             __mmask16 lanes)
 {
   if (dtype == LQ_F32)
     _mm512_mask_storeu_ps((float *)out + i, lanes, v);
@@ -101,18 +108,21 @@ LQI_INLINE LQI_AVX512 void avx512_store_part(void *out, int32_t dtype, size_t i,
     _mm256_mask_storeu_epi16((uint16_t *)out + i, lanes, avx512_to_half(v, dtype, nan));
 }
 
-/* Sixteen magnitudes whose maximum is that of n elements, as bits: of f32, or of a half type, widened with zeros. */
+/* Sixteen magnitudes whose maximum is that of n elements, as bits: of f32, or of a half type,
+ * widened with zeros. */
 LQI_INLINE LQI_AVX512 __m512i avx512_magnitudes_f32(const float *x, size_t n)
 {
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-  __m512i m[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+  __m512i m[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
+                  _mm512_setzero_si512()};
   size_t i = 0;
   for (; i + 64 <= n; i += 64)
     X86_UNROLL
-    for (size_t k = 0; k < 4; k++)
-      m[k] = _mm512_max_epu32(m[k], _mm512_and_si512(_mm512_loadu_si512(x + i + 16 * k), magnitude));
+  for (size_t k = 0; k < 4; k++)
+    m[k] = _mm512_max_epu32(m[k], _mm512_and_si512(_mm512_loadu_si512(x + i + 16 * k), magnitude));
   for (; i < n; i += 16)
-    m[0] = _mm512_max_epu32(m[0], _mm512_and_si512(_mm512_maskz_loadu_epi32(avx512_lanes(i, n), x + i), magnitude));
+    m[0] = _mm512_max_epu32(
+        m[0], _mm512_and_si512(_mm512_maskz_loadu_epi32(avx512_lanes(i, n), x + i), magnitude));
   return _mm512_max_epu32(_mm512_max_epu32(m[0], m[1]), _mm512_max_epu32(m[2], m[3]));
 }
 
@@ -123,18 +133,20 @@ LQI_INLINE LQI_AVX512 __m512i avx512_magnitudes_half(const uint16_t *x, size_t n
   size_t i = 0;
   for (; i + 64 <= n; i += 64)
     X86_UNROLL
-    for (size_t k = 0; k < 2; k++)
-      m[k] = _mm512_max_epu16(m[k], _mm512_and_si512(_mm512_loadu_si512(x + i + 32 * k), magnitude));
+  for (size_t k = 0; k < 2; k++)
+    m[k] = _mm512_max_epu16(m[k], _mm512_and_si512(_mm512_loadu_si512(x + i + 32 * k), magnitude));
   for (; i < n; i += 32) {
     __mmask32 lanes = n - i < 32 ? (__mmask32)((1u << (n - i)) - 1u) : 0xffffffffu;
-    m[0] = _mm512_max_epu16(m[0], _mm512_and_si512(_mm512_maskz_loadu_epi16(lanes, x + i), magnitude));
+    m[0] =
+        _mm512_max_epu16(m[0], _mm512_and_si512(_mm512_maskz_loadu_epi16(lanes, x + i), magnitude));
   }
   m[0] = _mm512_max_epu16(m[0], m[1]);
   m[0] = _mm512_max_epu16(m[0], _mm512_srli_epi32(m[0], 16));
   return _mm512_and_si512(m[0], _mm512_set1_epi32(0xffff));
 }
 
-LQI_INLINE LQI_AVX512 __m512i avx512_magnitudes(const void *x, int32_t dtype, size_t first, size_t n)
+LQI_INLINE LQI_AVX512 __m512i avx512_magnitudes(const void *x, int32_t dtype, size_t first,
+                                                size_t n)
 {
   if (dtype == LQ_F32)
     return avx512_magnitudes_f32((const float *)x + first, n);
@@ -154,7 +166,8 @@ LQI_INLINE LQI_AVX512 __m512 avx512_magnitude_value(__m512i bits, int32_t dtype)
 LQI_INLINE LQI_AVX512 float avx512_absmax(const void *x, int32_t dtype, size_t first, size_t n)
 {
   uint32_t max = _mm512_reduce_max_epu32(avx512_magnitudes(x, dtype, first, n));
-  return _mm512_cvtss_f32(avx512_magnitude_value(_mm512_castsi128_si512(_mm_cvtsi32_si128((int)max)), dtype));
+  return _mm512_cvtss_f32(
+      avx512_magnitude_value(_mm512_castsi128_si512(_mm_cvtsi32_si128((int)max)), dtype));
 }
 
 /* The maximum of each of 16 vectors, in order: at every step two vectors are folded into one. */
@@ -163,21 +176,24 @@ LQI_INLINE LQI_AVX512 __m512i avx512_maxima(const __m512i *v)
   __m512i a[8];
   X86_UNROLL
   for (size_t i = 0; i < 8; i++)
-    a[i] = _mm512_max_epu32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+    a[i] = _mm512_max_epu32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]),
+                            _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
   X86_UNROLL
   for (size_t i = 0; i < 4; i++)
-    a[i] = _mm512_max_epu32(_mm512_unpacklo_epi64(a[2 * i], a[2 * i + 1]), _mm512_unpackhi_epi64(a[2 * i], a[2 * i + 1]));
+    a[i] = _mm512_max_epu32(_mm512_unpacklo_epi64(a[2 * i], a[2 * i + 1]),
+                            _mm512_unpackhi_epi64(a[2 * i], a[2 * i + 1]));
   X86_UNROLL
   for (size_t i = 0; i < 2; i++)
     a[i] = _mm512_max_epu32(_mm512_shuffle_i32x4(a[2 * i], a[2 * i + 1], 0x88),
                             _mm512_shuffle_i32x4(a[2 * i], a[2 * i + 1], 0xdd));
-  return _mm512_max_epu32(_mm512_shuffle_i32x4(a[0], a[1], 0x88), _mm512_shuffle_i32x4(a[0], a[1], 0xdd));
+  return _mm512_max_epu32(_mm512_shuffle_i32x4(a[0], a[1], 0x88),
+                          _mm512_shuffle_i32x4(a[0], a[1], 0xdd));
 }
 
 /*
- * Blocks are encoded in groups that stay in L1: first all maxima, then all codes. The first pass has no long chain of
- * dependent work and so keeps the memory busy, and the costly steps, the horizontal maximum and the division, are done
- * once for the group.
+ * Blocks are encoded in groups that stay in L1: first all maxima, then all codes. The first pass
+ * has no long chain of dependent work and so keeps the memory busy, and the costly steps, the
+ * horizontal maximum and the division, are done once for the group.
  */
 #define AVX512_GROUP 32
 
@@ -187,9 +203,10 @@ LQI_INLINE LQI_AVX512 size_t avx512_group(size_t blocks, size_t block)
   return blocks < most ? blocks : most;
 }
 
-/* absmax[0..count) and the reciprocals r of the group's blocks; returns whether all maxima are finite. */
-LQI_INLINE LQI_AVX512 int avx512_scales(const void *x, int32_t dtype, size_t first, size_t count, size_t block,
-                                        float *absmax, float *r)
+/* absmax[0..count) and the reciprocals r of the group's blocks; returns whether all maxima are
+ * finite. */
+LQI_INLINE LQI_AVX512 int avx512_scales(const void *x, int32_t dtype, size_t first, size_t count,
+                                        size_t block, float *absmax, float *r)
 {
   const __m512 floor = _mm512_castsi512_ps(_mm512_set1_epi32((int)LQI_ABSMAX_FLOOR_BITS));
   __m512i v[AVX512_GROUP];
@@ -209,11 +226,13 @@ LQI_INLINE LQI_AVX512 int avx512_scales(const void *x, int32_t dtype, size_t fir
 }
 
 /* Encodes `count` blocks from element `first` on, given what avx512_scales found. */
-typedef void avx512_blocks_fn(const void *book, const void *x, int32_t dtype, size_t first, size_t count, size_t block,
-                              const float *r, int finite, float *absmax, uint8_t *codes);
+typedef void avx512_blocks_fn(const void *book, const void *x, int32_t dtype, size_t first,
+                              size_t count, size_t block, const float *r, int finite, float *absmax,
+                              uint8_t *codes);
 
-LQI_INLINE LQI_AVX512 void avx512_encode(avx512_blocks_fn *encode, const void *book, const void *x, int32_t dtype,
-                                         size_t blocks, size_t block, float *absmax, uint8_t *codes, uint32_t bits)
+LQI_INLINE LQI_AVX512 void avx512_encode(avx512_blocks_fn *encode, const void *book, const void *x,
+                                         int32_t dtype, size_t blocks, size_t block, float *absmax,
+                                         uint8_t *codes, uint32_t bits)
 {
   float r[AVX512_GROUP];
   for (size_t b = 0, count; b < blocks; b += count) {
@@ -225,10 +244,10 @@ LQI_INLINE LQI_AVX512 void avx512_encode(avx512_blocks_fn *encode, const void *b
 }
 
 /*
- * A 4-bit code book in cells. Values divided by their maximum lie within [-1, 1], and ceil(v * 15.99) puts them into 32
- * cells; when no two bounds share a cell, the rank of v is the number of bounds in lower cells, plus one if v exceeds the
- * bound of its own. That is exact: the cell is a monotone function of v, rounding included, and decides only between
- * values in different cells.
+ * A 4-bit code book in cells. Values divided by their maximum lie within [-1, 1], and ceil(v
+ * * 15.99) puts them into 32 cells; when no two bounds share a cell, the rank of v is the number of
+ * bounds in lower cells, plus one if v exceeds the bound of its own. That is exact: the cell is a
+ * monotone function of v, rounding included, and decides only between values in different cells.
  */
 struct avx512_cells {
   __m512 bound[2]; /* by cell: its bound, +infinity if none */
@@ -242,12 +261,14 @@ struct avx512_cells {
 int lqi_q4_cells_avx512(struct avx512_cells *cells, const float *bound);
 
 /*
- * 1.5 * 2^23 makes the sum's unit 1, so its low bits hold the rounded product; upward, so that zero, where code books have
- * a bound, is the last of its cell. |v| < 1 + 2^-20 gives -15..16: the low five bits tell them apart.
+ * 1.5 * 2^23 makes the sum's unit 1, so its low bits hold the rounded product; upward, so that
+ * zero, where code books have a bound, is the last of its cell. |v| < 1 + 2^-20 gives -15..16: the
+ * low five bits tell them apart.
  */
 LQI_INLINE LQI_AVX512 __m512i avx512_cell(__m512 v)
 {
-  return _mm512_castps_si512(_mm512_fmadd_round_ps(v, _mm512_set1_ps(15.99f), _mm512_set1_ps(12582912.0f),
+  return _mm512_castps_si512(_mm512_fmadd_round_ps(v, _mm512_set1_ps(15.99f),
+                                                   _mm512_set1_ps(12582912.0f),
                                                    _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
 }
 

@@ -1,5 +1,6 @@
 /*
- * kern_c.h - what the portable kernels share: normalisation of a block, and their declarations for the dispatch table.
+ * kern_c.h - what the portable kernels share: normalisation of a block, and their declarations for
+ * the dispatch table.
  *
  * Owns: the scalar rules of absmax and its reciprocal.
  * Must not know: anything that kern.h does not name.
@@ -11,7 +12,8 @@
 
 #define LQI_CANONICAL_NAN 0x7fc00000u
 
-/* Magnitudes compare as integers, where NaN is above infinity: one pass finds the maximum and every NaN. */
+/* Magnitudes compare as integers, where NaN is above infinity: one pass finds the maximum and every
+ * NaN. */
 LQI_INLINE float lqi_absmax_any(const void *x, int32_t dtype, size_t first, size_t n)
 {
   uint32_t m = 0;
@@ -28,17 +30,17 @@ LQI_INLINE float lqi_reciprocal(float m)
   return 1.0f / (m <= floor ? floor : m);
 }
 
-#define LQI_DECLARE_KERNELS(isa)                                                                              \
-  lqi_q4_encode_fn lqi_q4_encode_f32_##isa, lqi_q4_encode_f16_##isa, lqi_q4_encode_bf16_##isa;                \
-  lqi_q4_decode_fn lqi_q4_decode_f32_##isa, lqi_q4_decode_f16_##isa, lqi_q4_decode_bf16_##isa;                \
-  lqi_q8_encode_fn lqi_q8_encode_f32_##isa, lqi_q8_encode_f16_##isa, lqi_q8_encode_bf16_##isa;                \
-  lqi_q8_decode_fn lqi_q8_decode_f32_##isa, lqi_q8_decode_f16_##isa, lqi_q8_decode_bf16_##isa;                \
-  lqi_absmax_fn lqi_absmax_f32_##isa, lqi_absmax_f16_##isa, lqi_absmax_bf16_##isa;                            \
-  lqi_i8_encode_fn lqi_i8_encode_f32_##isa, lqi_i8_encode_f16_##isa, lqi_i8_encode_bf16_##isa;                \
-  lqi_i8_decode_fn lqi_i8_decode_f32_##isa, lqi_i8_decode_f16_##isa, lqi_i8_decode_bf16_##isa;                \
-  lqi_widen_fn lqi_widen_f32_##isa, lqi_widen_f16_##isa, lqi_widen_bf16_##isa;                                \
-  lqi_narrow_fn lqi_narrow_f32_##isa, lqi_narrow_f16_##isa, lqi_narrow_bf16_##isa;                            \
-  lqi_dot_fn lqi_dot_##isa;                                                                                   \
+#define LQI_DECLARE_KERNELS(isa) \
+  lqi_q4_encode_fn lqi_q4_encode_f32_##isa, lqi_q4_encode_f16_##isa, lqi_q4_encode_bf16_##isa; \
+  lqi_q4_decode_fn lqi_q4_decode_f32_##isa, lqi_q4_decode_f16_##isa, lqi_q4_decode_bf16_##isa; \
+  lqi_q8_encode_fn lqi_q8_encode_f32_##isa, lqi_q8_encode_f16_##isa, lqi_q8_encode_bf16_##isa; \
+  lqi_q8_decode_fn lqi_q8_decode_f32_##isa, lqi_q8_decode_f16_##isa, lqi_q8_decode_bf16_##isa; \
+  lqi_absmax_fn lqi_absmax_f32_##isa, lqi_absmax_f16_##isa, lqi_absmax_bf16_##isa; \
+  lqi_i8_encode_fn lqi_i8_encode_f32_##isa, lqi_i8_encode_f16_##isa, lqi_i8_encode_bf16_##isa; \
+  lqi_i8_decode_fn lqi_i8_decode_f32_##isa, lqi_i8_decode_f16_##isa, lqi_i8_decode_bf16_##isa; \
+  lqi_widen_fn lqi_widen_f32_##isa, lqi_widen_f16_##isa, lqi_widen_bf16_##isa; \
+  lqi_narrow_fn lqi_narrow_f32_##isa, lqi_narrow_f16_##isa, lqi_narrow_bf16_##isa; \
+  lqi_dot_fn lqi_dot_##isa; \
   lqi_dot_i8_fn lqi_dot_i8_##isa
 
 LQI_DECLARE_KERNELS(c);

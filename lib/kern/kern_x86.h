@@ -1,12 +1,14 @@
 /*
- * kern_x86.h - what the decoders of every x86 level share: the walk over blocks, and stores past the caches.
+ * kern_x86.h - what the decoders of every x86 level share: the walk over blocks, and stores past
+ * the caches.
  *
  * Owns: the choice between direct and staged streaming, and the stage.
  * Must not know: code books, instruction sets above AVX2.
  *
- * A streaming store needs an aligned address and should fill its line of 64 bytes. If every block begins on a line, the
- * decoder streams by itself. Else the values first go to a stage in L1 that has the same position within a line as the
- * output, and whole lines leave from there; only the first and the last line of a call are written in the ordinary way.
+ * A streaming store needs an aligned address and should fill its line of 64 bytes. If every block
+ * begins on a line, the decoder streams by itself. Else the values first go to a stage in L1 that
+ * has the same position within a line as the output, and whole lines leave from there; only the
+ * first and the last line of a call are written in the ordinary way.
  */
 #ifndef LQI_KERN_X86_H
 #define LQI_KERN_X86_H
@@ -17,7 +19,8 @@
 
 #include <immintrin.h>
 
-/* Short loops over arrays of vectors are to become straight code on registers; not every compiler does so unasked. */
+/* Short loops over arrays of vectors are to become straight code on registers; not every compiler
+ * does so unasked. */
 #if defined(__clang__)
 #define X86_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -53,15 +56,16 @@ LQI_INLINE LQI_AVX2 void x86_stage_flush(struct x86_stage *s)
 }
 
 /*
- * Decodes n codes with one scale. With stream != 0 `out` is aligned to a line and n fills whole lines. `table` is what
- * the kernel made of its code book.
+ * Decodes n codes with one scale. With stream != 0 `out` is aligned to a line and n fills whole
+ * lines. `table` is what the kernel made of its code book.
  */
-typedef void x86_span_fn(const void *table, float scale, const uint8_t *codes, size_t n, int32_t dtype, void *out,
-                         int stream);
+typedef void x86_span_fn(const void *table, float scale, const uint8_t *codes, size_t n,
+                         int32_t dtype, void *out, int stream);
 
 /* A block in pieces that fit the stage; each is a multiple of 8 but for the last. */
-LQI_INLINE LQI_AVX2 void x86_stage_block(struct x86_stage *s, x86_span_fn *span, const void *table, float scale,
-                                         const uint8_t *codes, uint32_t bits, size_t n, int32_t dtype)
+LQI_INLINE LQI_AVX2 void x86_stage_block(struct x86_stage *s, x86_span_fn *span, const void *table,
+                                         float scale, const uint8_t *codes, uint32_t bits, size_t n,
+                                         int32_t dtype)
 {
   size_t size = lqi_dtype_size(dtype), most = X86_PIECE / size;
   for (size_t done = 0, piece; done < n; done += piece) {
@@ -73,11 +77,12 @@ LQI_INLINE LQI_AVX2 void x86_stage_block(struct x86_stage *s, x86_span_fn *span,
   }
 }
 
-LQI_INLINE LQI_AVX2 void x86_decode(x86_span_fn *span, const void *table, const uint8_t *codes, uint32_t bits,
-                                    size_t blocks, size_t block, const float *scale, int32_t dtype, void *out,
-                                    int stream)
+LQI_INLINE LQI_AVX2 void x86_decode(x86_span_fn *span, const void *table, const uint8_t *codes,
+                                    uint32_t bits, size_t blocks, size_t block, const float *scale,
+                                    int32_t dtype, void *out, int stream)
 {
-  size_t bytes = block * lqi_dtype_size(dtype), step = block * bits / 8, line = (uintptr_t)out % X86_LINE;
+  size_t bytes = block * lqi_dtype_size(dtype), step = block * bits / 8,
+         line = (uintptr_t)out % X86_LINE;
   uint8_t *to = out;
   if (!stream) {
     for (size_t b = 0; b < blocks; b++)

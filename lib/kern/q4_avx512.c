@@ -10,14 +10,16 @@
 
 #if LQI_X86
 
-/* Two ways to rank: the search takes four rounds with any book, the cells take one look-up if the book fits them. */
+/* Two ways to rank: the search takes four rounds with any book, the cells take one look-up if the
+ * book fits them. */
 struct q4_avx512_book {
   __m512 bound; /* by rank */
   __m128i code; /* by rank */
   struct avx512_cells cells;
 };
 
-/* The next value up: one more in magnitude, one less below zero, the smallest subnormal after either zero. */
+/* The next value up: one more in magnitude, one less below zero, the smallest subnormal after
+ * either zero. */
 LQI_INLINE LQI_AVX512 __m512 q4_avx512_next(__m512 v)
 {
   const __m512i one = _mm512_set1_epi32(1);
@@ -29,8 +31,8 @@ LQI_INLINE LQI_AVX512 __m512 q4_avx512_next(__m512 v)
 }
 
 /*
- * A bound that is the last value of its cell is never exceeded inside it and counts only for higher cells, so it may
- * share the cell with another.
+ * A bound that is the last value of its cell is never exceeded inside it and counts only for higher
+ * cells, so it may share the cell with another.
  */
 LQI_AVX512 int lqi_q4_cells_avx512(struct avx512_cells *cells, const float *bounds)
 {
@@ -43,22 +45,28 @@ LQI_AVX512 int lqi_q4_cells_avx512(struct avx512_cells *cells, const float *boun
     return 0;
   __m512i cell = avx512_cell(bound);
   __mmask16 inner = all & _mm512_cmpeq_epi32_mask(cell, avx512_cell(q4_avx512_next(bound)));
-  if ((_mm512_cmpeq_epi32_mask(cell, _mm512_alignr_epi32(last, cell, 1)) & inner & (inner >> 1)) != 0)
+  if ((_mm512_cmpeq_epi32_mask(cell, _mm512_alignr_epi32(last, cell, 1)) & inner & (inner >> 1)) !=
+      0)
     return 0;
   cell = _mm512_sub_epi32(cell, avx512_cell(_mm512_setzero_ps()));
   /* Entries 0..16 stand for themselves, 17..31 for -15..-1. */
   __m512i low = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-  __m512i high = _mm512_set_epi32(-1, -2, -3, -4, -5, -6, -7, -8, -9, -10, -11, -12, -13, -14, -15, 16);
+  __m512i high =
+      _mm512_set_epi32(-1, -2, -3, -4, -5, -6, -7, -8, -9, -10, -11, -12, -13, -14, -15, 16);
   cells->rank[0] = cells->rank[1] = _mm512_setzero_si512();
   cells->bound[0] = cells->bound[1] = _mm512_set1_ps(INFINITY);
   for (int i = 0; i < 15; i++) {
     __m512i at = _mm512_set1_epi32(i), c = _mm512_permutexvar_epi32(at, cell);
     __m512 b = _mm512_permutexvar_ps(at, bound);
     __mmask16 own = (__mmask16)(0 - (inner >> i & 1));
-    cells->rank[0] = _mm512_mask_add_epi32(cells->rank[0], _mm512_cmplt_epi32_mask(c, low), cells->rank[0], one);
-    cells->rank[1] = _mm512_mask_add_epi32(cells->rank[1], _mm512_cmplt_epi32_mask(c, high), cells->rank[1], one);
-    cells->bound[0] = _mm512_mask_mov_ps(cells->bound[0], _mm512_mask_cmpeq_epi32_mask(own, c, low), b);
-    cells->bound[1] = _mm512_mask_mov_ps(cells->bound[1], _mm512_mask_cmpeq_epi32_mask(own, c, high), b);
+    cells->rank[0] =
+        _mm512_mask_add_epi32(cells->rank[0], _mm512_cmplt_epi32_mask(c, low), cells->rank[0], one);
+    cells->rank[1] = _mm512_mask_add_epi32(cells->rank[1], _mm512_cmplt_epi32_mask(c, high),
+                                           cells->rank[1], one);
+    cells->bound[0] =
+        _mm512_mask_mov_ps(cells->bound[0], _mm512_mask_cmpeq_epi32_mask(own, c, low), b);
+    cells->bound[1] =
+        _mm512_mask_mov_ps(cells->bound[1], _mm512_mask_cmpeq_epi32_mask(own, c, high), b);
   }
   return 1;
 }
@@ -72,19 +80,24 @@ LQI_INLINE LQI_AVX512 __m512i q4_avx512_rank(const struct q4_avx512_book *k, __m
     __m512i rank = _mm512_permutex2var_epi32(k->cells.rank[0], cell, k->cells.rank[1]);
     return _mm512_mask_add_epi32(rank, _mm512_cmp_ps_mask(v, bound, _CMP_NLE_UQ), rank, one);
   }
-  /* step - 1 + rank is the entry to look at, so the rank is kept with step - 1 added: 7, then +-4, +-2, +-1, +1 or 0. */
+  /* step - 1 + rank is the entry to look at, so the rank is kept with step - 1 added: 7, then +-4,
+   * +-2, +-1, +1 or 0. */
   __m512i at = _mm512_set1_epi32(7);
   X86_UNROLL
   for (int step = 4; step != 0; step >>= 1) {
     __mmask16 above = _mm512_cmp_ps_mask(v, _mm512_permutexvar_ps(at, k->bound), _CMP_NLE_UQ);
-    at = _mm512_mask_add_epi32(_mm512_sub_epi32(at, _mm512_set1_epi32(step)), above, at, _mm512_set1_epi32(step));
+    at = _mm512_mask_add_epi32(_mm512_sub_epi32(at, _mm512_set1_epi32(step)), above, at,
+                               _mm512_set1_epi32(step));
   }
-  return _mm512_mask_add_epi32(at, _mm512_cmp_ps_mask(v, _mm512_permutexvar_ps(at, k->bound), _CMP_NLE_UQ), at, one);
+  return _mm512_mask_add_epi32(
+      at, _mm512_cmp_ps_mask(v, _mm512_permutexvar_ps(at, k->bound), _CMP_NLE_UQ), at, one);
 }
 
-/* n <= 64 elements from `first` on, a multiple of 8; r is the scale of the first 32, s of the others. */
-LQI_INLINE LQI_AVX512 void q4_avx512_chunk(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t first,
-                                           size_t n, float r, float s, uint8_t *codes, int cells)
+/* n <= 64 elements from `first` on, a multiple of 8; r is the scale of the first 32, s of the
+ * others. */
+LQI_INLINE LQI_AVX512 void q4_avx512_chunk(const struct q4_avx512_book *k, const void *x,
+                                           int32_t dtype, size_t first, size_t n, float r, float s,
+                                           uint8_t *codes, int cells)
 {
   __m512i rank[4];
   X86_UNROLL
@@ -94,11 +107,14 @@ LQI_INLINE LQI_AVX512 void q4_avx512_chunk(const struct q4_avx512_book *k, const
     rank[i] = q4_avx512_rank(k, _mm512_mul_ps(v, _mm512_set1_ps(i < 2 ? r : s)), cells);
   }
   /*
-   * Packing works inside each quarter q of the register and gathers 4 ranks of each vector i as dword 4q + i; the
-   * permutation of dwords puts them at 4i + q. Then a byte pair becomes 16 * first + second.
+   * Packing works inside each quarter q of the register and gathers 4 ranks of each vector i as
+   * dword 4q + i; the permutation of dwords puts them at 4i + q. Then a byte pair becomes 16 *
+   * first + second.
    */
-  __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(rank[0], rank[1]), _mm512_packs_epi32(rank[2], rank[3]));
-  bytes = _mm512_permutexvar_epi32(_mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), bytes);
+  __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(rank[0], rank[1]),
+                                      _mm512_packs_epi32(rank[2], rank[3]));
+  bytes = _mm512_permutexvar_epi32(
+      _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), bytes);
   __m512i code = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(k->code), bytes);
   __m256i packed = _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(code, _mm512_set1_epi16(0x0110)));
   if (n == 64)
@@ -108,8 +124,9 @@ LQI_INLINE LQI_AVX512 void q4_avx512_chunk(const struct q4_avx512_book *k, const
 }
 
 /* Blocks of 32 go in pairs. */
-LQI_INLINE LQI_AVX512 void q4_avx512_walk(const struct q4_avx512_book *k, const void *x, int32_t dtype, size_t first,
-                                          size_t count, size_t block, const float *r, uint8_t *codes, int cells)
+LQI_INLINE LQI_AVX512 void q4_avx512_walk(const struct q4_avx512_book *k, const void *x,
+                                          int32_t dtype, size_t first, size_t count, size_t block,
+                                          const float *r, uint8_t *codes, int cells)
 {
   size_t b = 0;
   for (; block == 32 && b + 2 <= count; b += 2)
@@ -123,8 +140,10 @@ LQI_INLINE LQI_AVX512 void q4_avx512_walk(const struct q4_avx512_book *k, const 
   }
 }
 
-LQI_INLINE LQI_AVX512 void q4_avx512_search(const void *book, const void *x, int32_t dtype, size_t first, size_t count,
-                                            size_t block, const float *r, int finite, float *absmax, uint8_t *codes)
+LQI_INLINE LQI_AVX512 void q4_avx512_search(const void *book, const void *x, int32_t dtype,
+                                            size_t first, size_t count, size_t block,
+                                            const float *r, int finite, float *absmax,
+                                            uint8_t *codes)
 {
   (void)finite;
   (void)absmax;
@@ -132,8 +151,9 @@ LQI_INLINE LQI_AVX512 void q4_avx512_search(const void *book, const void *x, int
 }
 
 /* The cells need finite scales; a group without gets by with the search. */
-LQI_INLINE LQI_AVX512 void q4_avx512_cells(const void *book, const void *x, int32_t dtype, size_t first, size_t count,
-                                           size_t block, const float *r, int finite, float *absmax, uint8_t *codes)
+LQI_INLINE LQI_AVX512 void q4_avx512_cells(const void *book, const void *x, int32_t dtype,
+                                           size_t first, size_t count, size_t block, const float *r,
+                                           int finite, float *absmax, uint8_t *codes)
 {
   (void)absmax;
   if (LQI_LIKELY(finite))
@@ -142,8 +162,9 @@ LQI_INLINE LQI_AVX512 void q4_avx512_cells(const void *book, const void *x, int3
     q4_avx512_walk(book, x, dtype, first, count, block, r, codes, 0);
 }
 
-LQI_INLINE LQI_AVX512 void q4_avx512_encode(const struct lqi_q4_book *book, const void *x, int32_t dtype, size_t blocks,
-                                            size_t block, float *absmax, uint8_t *codes)
+LQI_INLINE LQI_AVX512 void q4_avx512_encode(const struct lqi_q4_book *book, const void *x,
+                                            int32_t dtype, size_t blocks, size_t block,
+                                            float *absmax, uint8_t *codes)
 {
   struct q4_avx512_book k;
   k.bound = _mm512_loadu_ps(book->bound);
@@ -155,13 +176,16 @@ LQI_INLINE LQI_AVX512 void q4_avx512_encode(const struct lqi_q4_book *book, cons
 }
 
 /*
- * The 16 products of a block are made first, rounded to the output type, so that decoding is a look-up. Dword lane j of
- * eight code bytes needs byte j / 2, shifted down by 4 if j is even; the look-up ignores the upper bits.
+ * The 16 products of a block are made first, rounded to the output type, so that decoding is a
+ * look-up. Dword lane j of eight code bytes needs byte j / 2, shifted down by 4 if j is even; the
+ * look-up ignores the upper bits.
  */
-LQI_INLINE LQI_AVX512 void q4_avx512_span_f32(__m512 table, const uint8_t *codes, size_t n, float *out, int stream)
+LQI_INLINE LQI_AVX512 void q4_avx512_span_f32(__m512 table, const uint8_t *codes, size_t n,
+                                              float *out, int stream)
 {
-  const __m512i byte = _mm512_set_epi64(0x0000000700000007, 0x0000000600000006, 0x0000000500000005, 0x0000000400000004,
-                                        0x0000000300000003, 0x0000000200000002, 0x0000000100000001, 0);
+  const __m512i byte = _mm512_set_epi64(0x0000000700000007, 0x0000000600000006, 0x0000000500000005,
+                                        0x0000000400000004, 0x0000000300000003, 0x0000000200000002,
+                                        0x0000000100000001, 0);
   const __m512i shift = _mm512_set1_epi64(4);
   size_t i = 0;
   for (; i + 16 <= n; i += 16) {
@@ -174,16 +198,19 @@ LQI_INLINE LQI_AVX512 void q4_avx512_span_f32(__m512 table, const uint8_t *codes
   if (i < n) {
     uint32_t four;
     memcpy(&four, codes + i / 2, sizeof four);
-    __m512i code = _mm512_srlv_epi32(_mm512_shuffle_epi8(_mm512_set1_epi32((int)four), byte), shift);
+    __m512i code =
+        _mm512_srlv_epi32(_mm512_shuffle_epi8(_mm512_set1_epi32((int)four), byte), shift);
     _mm512_mask_storeu_ps(out + i, 0xff, _mm512_permutexvar_ps(code, table));
   }
 }
 
 /* The same in words: quarter q of 16 code bytes needs bytes 4q to 4q + 3, each twice. */
-LQI_INLINE LQI_AVX512 void q4_avx512_span_half(__m512i table, const uint8_t *codes, size_t n, uint16_t *out, int stream)
+LQI_INLINE LQI_AVX512 void q4_avx512_span_half(__m512i table, const uint8_t *codes, size_t n,
+                                               uint16_t *out, int stream)
 {
-  const __m512i byte = _mm512_set_epi64(0x000f000f000e000e, 0x000d000d000c000c, 0x000b000b000a000a, 0x0009000900080008,
-                                        0x0007000700060006, 0x0005000500040004, 0x0003000300020002, 0x0001000100000000);
+  const __m512i byte = _mm512_set_epi64(0x000f000f000e000e, 0x000d000d000c000c, 0x000b000b000a000a,
+                                        0x0009000900080008, 0x0007000700060006, 0x0005000500040004,
+                                        0x0003000300020002, 0x0001000100000000);
   const __m512i shift = _mm512_set1_epi32(4);
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {
@@ -193,31 +220,35 @@ LQI_INLINE LQI_AVX512 void q4_avx512_span_half(__m512i table, const uint8_t *cod
   }
   if (i < n) {
     __m128i some = _mm_maskz_loadu_epi8((__mmask16)((1u << (n - i) / 2) - 1u), codes + i / 2);
-    __m512i code = _mm512_srlv_epi16(_mm512_shuffle_epi8(_mm512_broadcast_i32x4(some), byte), shift);
+    __m512i code =
+        _mm512_srlv_epi16(_mm512_shuffle_epi8(_mm512_broadcast_i32x4(some), byte), shift);
     _mm512_mask_storeu_epi16(out + i, (1u << (n - i)) - 1u, _mm512_permutexvar_epi16(code, table));
   }
 }
 
-LQI_INLINE LQI_AVX512 void q4_avx512_span(const void *value, float scale, const uint8_t *codes, size_t n, int32_t dtype,
-                                          void *out, int stream)
+LQI_INLINE LQI_AVX512 void q4_avx512_span(const void *value, float scale, const uint8_t *codes,
+                                          size_t n, int32_t dtype, void *out, int stream)
 {
   __m512 table = _mm512_mul_ps(_mm512_loadu_ps(value), _mm512_set1_ps(scale));
   if (dtype == LQ_F32)
     q4_avx512_span_f32(table, codes, n, out, stream);
   else
-    q4_avx512_span_half(_mm512_broadcast_i64x4(avx512_to_half(table, dtype, 1)), codes, n, out, stream);
+    q4_avx512_span_half(_mm512_broadcast_i64x4(avx512_to_half(table, dtype, 1)), codes, n, out,
+                        stream);
 }
 
-#define Q4_AVX512_KERNELS(suffix, dtype)                                                                       \
-  LQI_AVX512 void lqi_q4_encode_##suffix##_avx512(const struct lqi_q4_book *book, const void *x, size_t blocks, \
-                                                  size_t block, float *absmax, uint8_t *codes)                 \
-  {                                                                                                            \
-    q4_avx512_encode(book, x, dtype, blocks, block, absmax, codes);                                            \
-  }                                                                                                            \
-  LQI_AVX512 void lqi_q4_decode_##suffix##_avx512(const float *value, const uint8_t *codes, size_t blocks,     \
-                                                  size_t block, const float *absmax, void *out, int stream)    \
-  {                                                                                                            \
-    x86_decode(q4_avx512_span, value, codes, 4, blocks, block, absmax, dtype, out, stream);                    \
+#define Q4_AVX512_KERNELS(suffix, dtype) \
+  LQI_AVX512 void lqi_q4_encode_##suffix##_avx512(const struct lqi_q4_book *book, const void *x, \
+                                                  size_t blocks, size_t block, float *absmax, \
+                                                  uint8_t *codes) \
+  { \
+    q4_avx512_encode(book, x, dtype, blocks, block, absmax, codes); \
+  } \
+  LQI_AVX512 void lqi_q4_decode_##suffix##_avx512(const float *value, const uint8_t *codes, \
+                                                  size_t blocks, size_t block, \
+                                                  const float *absmax, void *out, int stream) \
+  { \
+    x86_decode(q4_avx512_span, value, codes, 4, blocks, block, absmax, dtype, out, stream); \
   }
 
 Q4_AVX512_KERNELS(f32, LQ_F32)

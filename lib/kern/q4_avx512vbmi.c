@@ -16,11 +16,12 @@ struct q4_avx512vbmi_book {
 };
 
 /*
- * A byte of index: the cell in bits 0 to 4; bit 5 is set for negative cells (-15..-1), and inverted if the value exceeds
- * the bound.
+ * A byte of index: the cell in bits 0 to 4; bit 5 is set for negative cells (-15..-1), and inverted
+ * if the value exceeds the bound.
  */
-LQI_INLINE LQI_AVX512VBMI int q4_avx512vbmi_prepare(struct q4_avx512vbmi_book *k, const struct lqi_q4_book *book,
-                                                  lqi_q4_encode_fn *rest)
+LQI_INLINE LQI_AVX512VBMI int q4_avx512vbmi_prepare(struct q4_avx512vbmi_book *k,
+                                                    const struct lqi_q4_book *book,
+                                                    lqi_q4_encode_fn *rest)
 {
   struct avx512_cells cells;
   if (!lqi_q4_cells_avx512(&cells, book->bound))
@@ -29,21 +30,26 @@ LQI_INLINE LQI_AVX512VBMI int q4_avx512vbmi_prepare(struct q4_avx512vbmi_book *k
   k->rest = rest;
   k->bound[0] = cells.bound[0];
   k->bound[1] = cells.bound[1];
-  __m256i below = _mm256_set_m128i(_mm512_cvtepi32_epi8(cells.rank[1]), _mm512_cvtepi32_epi8(cells.rank[0]));
-  __m256i above = _mm256_min_epu8(_mm256_add_epi8(below, _mm256_set1_epi8(1)), _mm256_set1_epi8(15));
+  __m256i below =
+      _mm256_set_m128i(_mm512_cvtepi32_epi8(cells.rank[1]), _mm512_cvtepi32_epi8(cells.rank[0]));
+  __m256i above =
+      _mm256_min_epu8(_mm256_add_epi8(below, _mm256_set1_epi8(1)), _mm256_set1_epi8(15));
   const __mmask32 negative = 0xfffe0000;
   __m512i rank = _mm512_castsi256_si512(_mm256_mask_blend_epi8(negative, below, above));
   rank = _mm512_inserti64x4(rank, _mm256_mask_blend_epi8(negative, above, below), 1);
-  k->code = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const void *)book->code)), rank);
+  k->code =
+      _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const void *)book->code)), rank);
   return 1;
 }
 
 /* 64 elements in four vectors: of bf16 in the order that unpacking gives, else in theirs. */
-LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_load(const void *x, int32_t dtype, size_t first, __m512 *v)
+LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_load(const void *x, int32_t dtype, size_t first,
+                                                  __m512 *v)
 {
   if (dtype == LQ_BF16) {
     const uint16_t *h = (const uint16_t *)x + first;
-    const __m512i zero = _mm512_setzero_si512(), a = _mm512_loadu_si512(h), b = _mm512_loadu_si512(h + 32);
+    const __m512i zero = _mm512_setzero_si512(), a = _mm512_loadu_si512(h),
+                  b = _mm512_loadu_si512(h + 32);
     v[0] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, a));
     v[1] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, a));
     v[2] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, b));
@@ -59,15 +65,18 @@ LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_load(const void *x, int32_t dtype, 
 LQI_INLINE LQI_AVX512VBMI __m512i q4_avx512vbmi_gather(int32_t dtype)
 {
   if (dtype == LQ_BF16) /* eight elements: four of the first vector, four of the second */
-    return _mm512_set_epi64(0x7c7874703c383430, 0x6c6864602c282420, 0x5c5854501c181410, 0x4c4844400c080400,
-                            0x7c7874703c383430, 0x6c6864602c282420, 0x5c5854501c181410, 0x4c4844400c080400);
-  return _mm512_set_epi64(0x7c7874706c686460, 0x5c5854504c484440, 0x3c3834302c282420, 0x1c1814100c080400,
-                          0x7c7874706c686460, 0x5c5854504c484440, 0x3c3834302c282420, 0x1c1814100c080400);
+    return _mm512_set_epi64(0x7c7874703c383430, 0x6c6864602c282420, 0x5c5854501c181410,
+                            0x4c4844400c080400, 0x7c7874703c383430, 0x6c6864602c282420,
+                            0x5c5854501c181410, 0x4c4844400c080400);
+  return _mm512_set_epi64(0x7c7874706c686460, 0x5c5854504c484440, 0x3c3834302c282420,
+                          0x1c1814100c080400, 0x7c7874706c686460, 0x5c5854504c484440,
+                          0x3c3834302c282420, 0x1c1814100c080400);
 }
 
 /* 64 elements; r is the scale of the first 32, s of the others. */
-LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_chunk(const struct q4_avx512vbmi_book *k, const void *x, int32_t dtype,
-                                                   size_t first, float r, float s, uint8_t *codes)
+LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_chunk(const struct q4_avx512vbmi_book *k,
+                                                   const void *x, int32_t dtype, size_t first,
+                                                   float r, float s, uint8_t *codes)
 {
   const __m512i order = q4_avx512vbmi_gather(dtype), flip = _mm512_set1_epi32(32);
   __m512i at[4];
@@ -88,14 +97,16 @@ LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_chunk(const struct q4_avx512vbmi_bo
 }
 
 /* Blocks of 32 are in pairs, others multiples of 64. */
-LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_walk(const void *book, const void *x, int32_t dtype, size_t first,
-                                                  size_t count, size_t block, const float *r, int finite, float *absmax,
+LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_walk(const void *book, const void *x, int32_t dtype,
+                                                  size_t first, size_t count, size_t block,
+                                                  const float *r, int finite, float *absmax,
                                                   uint8_t *codes)
 {
   const struct q4_avx512vbmi_book *k = book;
   size_t step = block == 32 ? 2 : 1, chunks = (block + 63) / 64;
   if (LQI_UNLIKELY(!finite)) {
-    k->rest(k->book, (const uint8_t *)x + first * lqi_dtype_size(dtype), count, block, absmax, codes);
+    k->rest(k->book, (const uint8_t *)x + first * lqi_dtype_size(dtype), count, block, absmax,
+            codes);
     return;
   }
   for (size_t b = 0; b < count; b += step)
@@ -103,9 +114,11 @@ LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_walk(const void *book, const void *
       q4_avx512vbmi_chunk(k, x, dtype, first, r[b], r[b + step - 1], codes);
 }
 
-/* What the cells do not cover is left to `rest`, and so are blocks that are not made of 64 elements or of pairs of 32. */
-LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_encode(const struct lqi_q4_book *book, const void *x, int32_t dtype,
-                                                    size_t blocks, size_t block, float *absmax, uint8_t *codes,
+/* What the cells do not cover is left to `rest`, and so are blocks that are not made of 64 elements
+ * or of pairs of 32. */
+LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_encode(const struct lqi_q4_book *book, const void *x,
+                                                    int32_t dtype, size_t blocks, size_t block,
+                                                    float *absmax, uint8_t *codes,
                                                     lqi_q4_encode_fn *rest)
 {
   struct q4_avx512vbmi_book k;
@@ -118,11 +131,13 @@ LQI_INLINE LQI_AVX512VBMI void q4_avx512vbmi_encode(const struct lqi_q4_book *bo
   rest(book, from, blocks - done, block, absmax + done, codes + done * block / 2);
 }
 
-#define Q4_AVX512VBMI_ENCODE(suffix, dtype)                                                                         \
-  LQI_AVX512VBMI void lqi_q4_encode_##suffix##_avx512vbmi(const struct lqi_q4_book *book, const void *x,            \
-                                                          size_t blocks, size_t block, float *absmax, uint8_t *codes) \
-  {                                                                                                                 \
-    q4_avx512vbmi_encode(book, x, dtype, blocks, block, absmax, codes, lqi_q4_encode_##suffix##_avx512);            \
+#define Q4_AVX512VBMI_ENCODE(suffix, dtype) \
+  LQI_AVX512VBMI void lqi_q4_encode_##suffix##_avx512vbmi( \
+      const struct lqi_q4_book *book, const void *x, size_t blocks, size_t block, float *absmax, \
+      uint8_t *codes) \
+  { \
+    q4_avx512vbmi_encode(book, x, dtype, blocks, block, absmax, codes, \
+                         lqi_q4_encode_##suffix##_avx512); \
   }
 
 Q4_AVX512VBMI_ENCODE(f32, LQ_F32)

@@ -7,8 +7,8 @@
 #include "kern_c.h"
 
 /*
- * Binary search over the 15 bounds. The negated comparison sends NaN to the last rank, as a search by torch's
- * bucketize does; a value equal to a bound takes the lower neighbour.
+ * Binary search over the 15 bounds. The negated comparison sends NaN to the last rank, as a search
+ * by torch's bucketize does; a value equal to a bound takes the lower neighbour.
  */
 LQI_INLINE uint32_t q4_rank(const float *bound, float v)
 {
@@ -27,8 +27,8 @@ void lqi_q4_pack(const struct lqi_q4_book *book, const float *v, size_t n, uint8
   }
 }
 
-LQI_INLINE void q4_encode(const struct lqi_q4_book *book, const void *x, int32_t dtype, size_t blocks, size_t block,
-                          float *absmax, uint8_t *codes)
+LQI_INLINE void q4_encode(const struct lqi_q4_book *book, const void *x, int32_t dtype,
+                          size_t blocks, size_t block, float *absmax, uint8_t *codes)
 {
   for (size_t b = 0; b < blocks; b++) {
     size_t first = b * block;
@@ -42,8 +42,8 @@ LQI_INLINE void q4_encode(const struct lqi_q4_book *book, const void *x, int32_t
   }
 }
 
-LQI_INLINE void q4_decode(const float *value, const uint8_t *codes, size_t blocks, size_t block, const float *absmax,
-                          int32_t dtype, void *out)
+LQI_INLINE void q4_decode(const float *value, const uint8_t *codes, size_t blocks, size_t block,
+                          const float *absmax, int32_t dtype, void *out)
 {
   for (size_t b = 0; b < blocks; b++)
     for (size_t i = b * block; i < (b + 1) * block; i += 2) {
@@ -53,8 +53,8 @@ LQI_INLINE void q4_decode(const float *value, const uint8_t *codes, size_t block
     }
 }
 
-void lqi_q4_decode_part(const float *value, const uint8_t *codes, uint64_t first, size_t n, float scale, int32_t dtype,
-                        void *out)
+void lqi_q4_decode_part(const float *value, const uint8_t *codes, uint64_t first, size_t n,
+                        float scale, int32_t dtype, void *out)
 {
   for (size_t i = 0; i < n; i++) {
     uint64_t at = first + i;
@@ -63,17 +63,17 @@ void lqi_q4_decode_part(const float *value, const uint8_t *codes, uint64_t first
   }
 }
 
-#define Q4_KERNELS(suffix, dtype)                                                                         \
-  void lqi_q4_encode_##suffix##_c(const struct lqi_q4_book *book, const void *x, size_t blocks,           \
-                                  size_t block, float *absmax, uint8_t *codes)                            \
-  {                                                                                                       \
-    q4_encode(book, x, dtype, blocks, block, absmax, codes);                                              \
-  }                                                                                                       \
-  void lqi_q4_decode_##suffix##_c(const float *value, const uint8_t *codes, size_t blocks, size_t block,  \
-                                  const float *absmax, void *out, int stream)                             \
-  {                                                                                                       \
-    (void)stream;                                                                                         \
-    q4_decode(value, codes, blocks, block, absmax, dtype, out);                                           \
+#define Q4_KERNELS(suffix, dtype) \
+  void lqi_q4_encode_##suffix##_c(const struct lqi_q4_book *book, const void *x, size_t blocks, \
+                                  size_t block, float *absmax, uint8_t *codes) \
+  { \
+    q4_encode(book, x, dtype, blocks, block, absmax, codes); \
+  } \
+  void lqi_q4_decode_##suffix##_c(const float *value, const uint8_t *codes, size_t blocks, \
+                                  size_t block, const float *absmax, void *out, int stream) \
+  { \
+    (void)stream; \
+    q4_decode(value, codes, blocks, block, absmax, dtype, out); \
   }
 
 Q4_KERNELS(f32, LQ_F32)

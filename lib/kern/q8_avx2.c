@@ -9,8 +9,9 @@
 #if LQI_X86
 
 /*
- * Binary search as in the C version. The bounds of rounds 1 to 6 fit into seven registers and are permuted, those of the
- * last two are gathered from the book. Round j needs bound[i * 2^(9-j) + 2^(8-j) - 1] for partial rank i.
+ * Binary search as in the C version. The bounds of rounds 1 to 6 fit into seven registers and are
+ * permuted, those of the last two are gathered from the book. Round j needs bound[i * 2^(9-j) +
+ * 2^(8-j) - 1] for partial rank i.
  */
 struct q8_avx2_book {
   __m256 round1, round2, round3, round4, round5[2], round6[4];
@@ -20,7 +21,9 @@ struct q8_avx2_book {
 /* Every 2^shift-th bound from `from` on. */
 LQI_INLINE LQI_AVX2 __m256 q8_avx2_stride(const float *from, int shift)
 {
-  return _mm256_i32gather_ps(from, _mm256_sll_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm_cvtsi32_si128(shift)), 4);
+  return _mm256_i32gather_ps(
+      from, _mm256_sll_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm_cvtsi32_si128(shift)),
+      4);
 }
 
 LQI_INLINE LQI_AVX2 void q8_avx2_prepare(struct q8_avx2_book *k, const float *bound)
@@ -44,7 +47,8 @@ LQI_INLINE LQI_AVX2 __m256i q8_avx2_round(__m256i rank, __m256 v, __m256 bound)
 
 LQI_INLINE LQI_AVX2 __m256 q8_avx2_pair(const __m256 *table, __m256i at, __m256 bit3)
 {
-  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table[0], at), _mm256_permutevar8x32_ps(table[1], at), bit3);
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table[0], at),
+                          _mm256_permutevar8x32_ps(table[1], at), bit3);
 }
 
 LQI_INLINE LQI_AVX2 __m256i q8_avx2_rank(const struct q8_avx2_book *k, __m256 v)
@@ -63,7 +67,8 @@ LQI_INLINE LQI_AVX2 __m256i q8_avx2_rank(const struct q8_avx2_book *k, __m256 v)
   return q8_avx2_round(i, v, _mm256_i32gather_ps(k->bound, i, 8));
 }
 
-/* Four vectors of dwords -128..127 to 32 bytes; packing works inside halves, the dword permutation restores the order. */
+/* Four vectors of dwords -128..127 to 32 bytes; packing works inside halves, the dword permutation
+ * restores the order. */
 LQI_INLINE LQI_AVX2 __m256i q8_avx2_bytes(const __m256i *v, int negative)
 {
   __m256i a = _mm256_packs_epi32(v[0], v[1]), b = _mm256_packs_epi32(v[2], v[3]);
@@ -72,13 +77,14 @@ LQI_INLINE LQI_AVX2 __m256i q8_avx2_bytes(const __m256i *v, int negative)
 }
 
 /* n <= 32 elements from `first` on, a multiple of 8. */
-LQI_INLINE LQI_AVX2 void q8_avx2_chunk(const struct q8_avx2_book *k, const void *x, int32_t dtype, size_t first, size_t n,
-                                       float r, uint8_t *codes)
+LQI_INLINE LQI_AVX2 void q8_avx2_chunk(const struct q8_avx2_book *k, const void *x, int32_t dtype,
+                                       size_t first, size_t n, float r, uint8_t *codes)
 {
   __m256i rank[4];
   X86_UNROLL
   for (size_t i = 0; i < 4; i++)
-    rank[i] = q8_avx2_rank(k, _mm256_mul_ps(avx2_load_some(x, dtype, first, n, i), _mm256_set1_ps(r)));
+    rank[i] =
+        q8_avx2_rank(k, _mm256_mul_ps(avx2_load_some(x, dtype, first, n, i), _mm256_set1_ps(r)));
   __m256i bytes = q8_avx2_bytes(rank, 0);
   if (n == 32)
     _mm256_storeu_si256((void *)codes, bytes);
@@ -86,8 +92,8 @@ LQI_INLINE LQI_AVX2 void q8_avx2_chunk(const struct q8_avx2_book *k, const void 
     memcpy(codes, &bytes, n);
 }
 
-LQI_INLINE LQI_AVX2 void q8_avx2_walk(const void *book, const void *x, int32_t dtype, size_t first, size_t count,
-                                      size_t block, const float *r, uint8_t *codes)
+LQI_INLINE LQI_AVX2 void q8_avx2_walk(const void *book, const void *x, int32_t dtype, size_t first,
+                                      size_t count, size_t block, const float *r, uint8_t *codes)
 {
   for (size_t b = 0; b < count; b++) {
     size_t i = b * block, end = i + block;
@@ -104,8 +110,8 @@ LQI_INLINE LQI_AVX2 __m256 q8_avx2_value(const float *value, const uint8_t *code
   return _mm256_i32gather_ps(value, code, 4);
 }
 
-LQI_INLINE LQI_AVX2 void q8_avx2_span(const void *value, float scale, const uint8_t *codes, size_t n, int32_t dtype,
-                                      void *out, int stream)
+LQI_INLINE LQI_AVX2 void q8_avx2_span(const void *value, float scale, const uint8_t *codes,
+                                      size_t n, int32_t dtype, void *out, int stream)
 {
   const __m256 s = _mm256_set1_ps(scale);
   size_t i = 0;
@@ -115,10 +121,12 @@ LQI_INLINE LQI_AVX2 void q8_avx2_span(const void *value, float scale, const uint
     avx2_store_pair(out, dtype, i, a, b, 1, stream);
   }
   if (i < n)
-    lqi_q8_decode_part(value, codes + i, n - i, scale, dtype, (uint8_t *)out + i * lqi_dtype_size(dtype));
+    lqi_q8_decode_part(value, codes + i, n - i, scale, dtype,
+                       (uint8_t *)out + i * lqi_dtype_size(dtype));
 }
 
-/* Conversion rounds to nearest even; a product that is NaN or not below 127.5 has its lane cleared. */
+/* Conversion rounds to nearest even; a product that is NaN or not below 127.5 has its lane cleared.
+ */
 LQI_INLINE LQI_AVX2 __m256i q8_avx2_i8(__m256 x, __m256 scale)
 {
   const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
@@ -128,7 +136,8 @@ LQI_INLINE LQI_AVX2 __m256i q8_avx2_i8(__m256 x, __m256 scale)
 }
 
 /* Returns how many of the n elements are done: all but n mod 32. */
-LQI_INLINE LQI_AVX2 size_t q8_avx2_i8_encode(const void *x, int32_t dtype, size_t n, float scale, int8_t *codes)
+LQI_INLINE LQI_AVX2 size_t q8_avx2_i8_encode(const void *x, int32_t dtype, size_t n, float scale,
+                                             int8_t *codes)
 {
   const __m256 s = _mm256_set1_ps(scale);
   size_t i = 0;
@@ -149,14 +158,15 @@ LQI_INLINE LQI_AVX2 __m256 q8_avx2_i8_value(const uint8_t *codes, __m256 stat)
   return _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(code), stat), step);
 }
 
-LQI_INLINE LQI_AVX2 void q8_avx2_i8_span(const void *none, float stat, const uint8_t *codes, size_t n, int32_t dtype,
-                                         void *out, int stream)
+LQI_INLINE LQI_AVX2 void q8_avx2_i8_span(const void *none, float stat, const uint8_t *codes,
+                                         size_t n, int32_t dtype, void *out, int stream)
 {
   const __m256 s = _mm256_set1_ps(stat);
   size_t i = 0;
   (void)none;
   for (; i + 16 <= n; i += 16)
-    avx2_store_pair(out, dtype, i, q8_avx2_i8_value(codes + i, s), q8_avx2_i8_value(codes + i + 8, s), 1, stream);
+    avx2_store_pair(out, dtype, i, q8_avx2_i8_value(codes + i, s),
+                    q8_avx2_i8_value(codes + i + 8, s), 1, stream);
   if (i < n) {
     uint8_t some[16] = {0};
     float part[16];
@@ -183,28 +193,31 @@ LQI_AVX2 int32_t lqi_dot_i8_avx2(const int8_t *a, const int8_t *b, size_t n)
   return _mm_cvtsi128_si32(four) + lqi_dot_i8_c(a + i, b + i, n - i);
 }
 
-#define Q8_AVX2_KERNELS(suffix, dtype)                                                                          \
-  LQI_AVX2 void lqi_q8_encode_##suffix##_avx2(const struct lqi_q8_book *book, const void *x, size_t blocks,     \
-                                              size_t block, float *absmax, uint8_t *codes)                      \
-  {                                                                                                             \
-    struct q8_avx2_book k;                                                                                      \
-    q8_avx2_prepare(&k, book->bound);                                                                           \
-    avx2_encode(q8_avx2_walk, &k, x, dtype, blocks, block, absmax, codes, 8);                                   \
-  }                                                                                                             \
-  LQI_AVX2 void lqi_q8_decode_##suffix##_avx2(const float *value, const uint8_t *codes, size_t blocks,          \
-                                              size_t block, const float *absmax, void *out, int stream)         \
-  {                                                                                                             \
-    x86_decode(q8_avx2_span, value, codes, 8, blocks, block, absmax, dtype, out, stream);                       \
-  }                                                                                                             \
-  LQI_AVX2 void lqi_i8_encode_##suffix##_avx2(const void *x, size_t n, float scale, int8_t *codes)              \
-  {                                                                                                             \
-    size_t done = q8_avx2_i8_encode(x, dtype, n, scale, codes);                                                 \
-    const uint8_t *rest = (const uint8_t *)x + done * lqi_dtype_size(dtype);                                    \
-    lqi_i8_encode_##suffix##_c(rest, n - done, scale, codes + done);                                            \
-  }                                                                                                             \
-  LQI_AVX2 void lqi_i8_decode_##suffix##_avx2(const int8_t *codes, size_t n, float stat, void *out, int stream) \
-  {                                                                                                             \
-    x86_decode(q8_avx2_i8_span, NULL, (const void *)codes, 8, 1, n, &stat, dtype, out, stream);                 \
+#define Q8_AVX2_KERNELS(suffix, dtype) \
+  LQI_AVX2 void lqi_q8_encode_##suffix##_avx2(const struct lqi_q8_book *book, const void *x, \
+                                              size_t blocks, size_t block, float *absmax, \
+                                              uint8_t *codes) \
+  { \
+    struct q8_avx2_book k; \
+    q8_avx2_prepare(&k, book->bound); \
+    avx2_encode(q8_avx2_walk, &k, x, dtype, blocks, block, absmax, codes, 8); \
+  } \
+  LQI_AVX2 void lqi_q8_decode_##suffix##_avx2(const float *value, const uint8_t *codes, \
+                                              size_t blocks, size_t block, const float *absmax, \
+                                              void *out, int stream) \
+  { \
+    x86_decode(q8_avx2_span, value, codes, 8, blocks, block, absmax, dtype, out, stream); \
+  } \
+  LQI_AVX2 void lqi_i8_encode_##suffix##_avx2(const void *x, size_t n, float scale, int8_t *codes) \
+  { \
+    size_t done = q8_avx2_i8_encode(x, dtype, n, scale, codes); \
+    const uint8_t *rest = (const uint8_t *)x + done * lqi_dtype_size(dtype); \
+    lqi_i8_encode_##suffix##_c(rest, n - done, scale, codes + done); \
+  } \
+  LQI_AVX2 void lqi_i8_decode_##suffix##_avx2(const int8_t *codes, size_t n, float stat, \
+                                              void *out, int stream) \
+  { \
+    x86_decode(q8_avx2_i8_span, NULL, (const void *)codes, 8, 1, n, &stat, dtype, out, stream); \
   }
 
 Q8_AVX2_KERNELS(f32, LQ_F32)

@@ -1,7 +1,8 @@
 /*
  * q8_c.c - 8-bit codes, portable C: 256-entry code books and row-scaled integers.
  *
- * Owns: the specification of the q8 and i8 kernels, and the binned rule of the reference's CPU code.
+ * Owns: the specification of the q8 and i8 kernels, and the binned rule of the reference's CPU
+ * code.
  * Must not know: which book it is, nested scales, tensors.
  */
 #include "kern_c.h"
@@ -35,14 +36,15 @@ void lqi_q8_bins(const struct lqi_q8_book *book, const float *x, size_t n, float
   }
 }
 
-void lqi_q8_decode_part(const float *value, const uint8_t *codes, size_t n, float scale, int32_t dtype, void *out)
+void lqi_q8_decode_part(const float *value, const uint8_t *codes, size_t n, float scale,
+                        int32_t dtype, void *out)
 {
   for (size_t i = 0; i < n; i++)
     lqi_store(out, dtype, i, value[codes[i]] * scale);
 }
 
-LQI_INLINE void q8_encode(const struct lqi_q8_book *book, const void *x, int32_t dtype, size_t blocks, size_t block,
-                          float *absmax, uint8_t *codes)
+LQI_INLINE void q8_encode(const struct lqi_q8_book *book, const void *x, int32_t dtype,
+                          size_t blocks, size_t block, float *absmax, uint8_t *codes)
 {
   for (size_t b = 0; b < blocks; b++) {
     size_t first = b * block;
@@ -53,15 +55,16 @@ LQI_INLINE void q8_encode(const struct lqi_q8_book *book, const void *x, int32_t
   }
 }
 
-LQI_INLINE void q8_decode(const float *value, const uint8_t *codes, size_t blocks, size_t block, const float *absmax,
-                          int32_t dtype, void *out)
+LQI_INLINE void q8_decode(const float *value, const uint8_t *codes, size_t blocks, size_t block,
+                          const float *absmax, int32_t dtype, void *out)
 {
   for (size_t b = 0; b < blocks; b++)
     for (size_t i = b * block; i < (b + 1) * block; i++)
       lqi_store(out, dtype, i, value[codes[i]] * absmax[b]);
 }
 
-/* Rounds without the C library: adding and removing 1.5 * 2^23 leaves the nearest integer, ties to even. */
+/* Rounds without the C library: adding and removing 1.5 * 2^23 leaves the nearest integer, ties to
+ * even. */
 LQI_INLINE int8_t i8_round(float p)
 {
   if (!(fabsf(p) < 127.5f))
@@ -90,26 +93,27 @@ int32_t lqi_dot_i8_c(const int8_t *a, const int8_t *b, size_t n)
   return sum;
 }
 
-#define Q8_KERNELS(suffix, dtype)                                                                         \
-  void lqi_q8_encode_##suffix##_c(const struct lqi_q8_book *book, const void *x, size_t blocks,           \
-                                  size_t block, float *absmax, uint8_t *codes)                            \
-  {                                                                                                       \
-    q8_encode(book, x, dtype, blocks, block, absmax, codes);                                              \
-  }                                                                                                       \
-  void lqi_q8_decode_##suffix##_c(const float *value, const uint8_t *codes, size_t blocks, size_t block,  \
-                                  const float *absmax, void *out, int stream)                             \
-  {                                                                                                       \
-    (void)stream;                                                                                         \
-    q8_decode(value, codes, blocks, block, absmax, dtype, out);                                           \
-  }                                                                                                       \
-  void lqi_i8_encode_##suffix##_c(const void *x, size_t n, float scale, int8_t *codes)                    \
-  {                                                                                                       \
-    i8_encode(x, dtype, n, scale, codes);                                                                 \
-  }                                                                                                       \
-  void lqi_i8_decode_##suffix##_c(const int8_t *codes, size_t n, float stat, void *out, int stream)       \
-  {                                                                                                       \
-    (void)stream;                                                                                         \
-    i8_decode(codes, n, stat, dtype, out);                                                                \
+#define Q8_KERNELS(suffix, dtype) \
+  void lqi_q8_encode_##suffix##_c(const struct lqi_q8_book *book, const void *x, size_t blocks, \
+                                  size_t block, float *absmax, uint8_t *codes) \
+  { \
+    q8_encode(book, x, dtype, blocks, block, absmax, codes); \
+  } \
+  void lqi_q8_decode_##suffix##_c(const float *value, const uint8_t *codes, size_t blocks, \
+                                  size_t block, const float *absmax, void *out, int stream) \
+  { \
+    (void)stream; \
+    q8_decode(value, codes, blocks, block, absmax, dtype, out); \
+  } \
+  void lqi_i8_encode_##suffix##_c(const void *x, size_t n, float scale, int8_t *codes) \
+  { \
+    i8_encode(x, dtype, n, scale, codes); \
+  } \
+  void lqi_i8_decode_##suffix##_c(const int8_t *codes, size_t n, float stat, void *out, \
+                                  int stream) \
+  { \
+    (void)stream; \
+    i8_decode(codes, n, stat, dtype, out); \
   }
 
 Q8_KERNELS(f32, LQ_F32)

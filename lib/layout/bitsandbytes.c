@@ -2,7 +2,8 @@
  * bitsandbytes.c - the tensors of a bitsandbytes module as transformers saves them.
  *
  * Owns: names, shapes and the quant_state text of 4-bit modules; SCB and weight_format of 8-bit
- * ones. Must not know: files, module paths.
+ * ones.
+ * Must not know: files, module paths.
  */
 #include "layout.h"
 

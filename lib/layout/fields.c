@@ -3,7 +3,8 @@
  * own layout.
  *
  * Owns: a scanner for one object of strings, numbers and one array. It does not recurse: members it
- * does not know are skipped by counting brackets. Must not know: what the fields mean together.
+ * does not know are skipped by counting brackets.
+ * Must not know: what the fields mean together.
  */
 #include "layout.h"
 

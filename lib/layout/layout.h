@@ -2,7 +2,8 @@
  * layout.h - an encoded tensor as the named arrays of a checkpoint family, and back.
  *
  * Owns: struct lqi_layout, one constant per family, and the text that describes a tensor
- * (fields.c). Must not know: files, public handles.
+ * (fields.c).
+ * Must not know: files, public handles.
  */
 #ifndef LQI_LAYOUT_H
 #define LQI_LAYOUT_H

@@ -3,7 +3,8 @@
  * one offset.
  *
  * Owns: "double quantization" (QLoRA, arXiv 2305.14314, section 3) for every method with block
- * scales. Must not know: what the scales belong to.
+ * scales.
+ * Must not know: what the scales belong to.
  */
 #ifndef LQI_NESTED_H
 #define LQI_NESTED_H

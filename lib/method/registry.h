@@ -2,8 +2,8 @@
  * registry.h - the list of methods: one row each.
  *
  * Owns: which methods this build has. Everything that lists methods is made of this list: the table
- * in registry.c, the choices of the key "method", lq_build_info. Must not know: what any of them
- * does.
+ * in registry.c, the choices of the key "method", lq_build_info.
+ * Must not know: what any of them does.
  */
 #ifndef LQI_REGISTRY_H
 #define LQI_REGISTRY_H
