@@ -459,6 +459,40 @@ static void test_int8_forms(void)
   free_parts(&s);
 }
 
+/*
+ * What the reference makes of NaN and infinity can be stored and read again by those who ask for
+ * it; its JSON text spells them as Python does.
+ */
+static void test_nonfinite_state(void)
+{
+  static const struct {
+    float x;
+    const char *text;
+  } cases[] = {{NAN, "\"nested_offset\": NaN}"}, {INFINITY, "\"nested_offset\": Infinity}"}};
+  for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+    float keep = weights[5];
+    char text[512] = "";
+    lq_tensor *t;
+    test_in("state with %s", cases[k].text);
+    weights[5] = cases[k].x;
+    struct parts s =
+        parts_of("method=nf4 nested=1 compat=bitsandbytes-cpu", LQ_LAYOUT_BITSANDBYTES);
+    weights[5] = keep;
+    const lq_plane *p = part(&s, "weight.quant_state.bitsandbytes__nf4");
+    if (p)
+      memcpy(text, p->data, (size_t)p->bytes);
+    CHECK(strstr(text, cases[k].text) != NULL, "%s", text);
+    refused(&s, LQ_E_NONFINITE, "not asked for");
+    if (CHECK(load(&s, "nonfinite=propagate", 1, 0, &t) == LQ_OK, "propagate")) {
+      float *y = decode(t, LQ_F32);
+      CHECK(y && !isfinite(y[5]), "the value is %g", y ? (double)y[5] : 0);
+      free(y);
+      lq_tensor_destroy(t);
+    }
+    free_parts(&s);
+  }
+}
+
 static void test_arguments(void)
 {
   struct parts s = parts_of("method=nf4", LQ_LAYOUT_BITSANDBYTES);
@@ -491,6 +525,7 @@ int main(void)
   test_other_books();
   test_storage();
   test_int8_forms();
+  test_nonfinite_state();
   test_arguments();
   return test_end();
 }

@@ -152,7 +152,7 @@ static void test_nested_text(void)
        "\"nested_blocksize\": 4294967552, \"nested_dtype\": \"float32\", \"nested_offset\": 0.5}"},
       {LQ_E_LAYOUT,
        "\"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": \"0.5\"}"},
-      {LQ_E_LAYOUT,
+      {LQ_E_NONFINITE,
        "\"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": NaN}"},
       {LQ_E_LAYOUT,
        "\"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": .5}"},

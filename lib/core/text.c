@@ -35,8 +35,14 @@ void lqi_text_add_u64(struct lqi_text *t, uint64_t v)
 void lqi_text_add_double(struct lqi_text *t, double v)
 {
   char digits[LQI_DOUBLE_TEXT];
-  lqi_format_double(v, digits);
-  lqi_text_add(t, digits);
+  if (v != v) {
+    lqi_text_add(t, "NaN");
+  } else if (v - v != 0.0) {
+    lqi_text_add(t, v > 0.0 ? "Infinity" : "-Infinity");
+  } else {
+    lqi_format_double(v, digits);
+    lqi_text_add(t, digits);
+  }
 }
 
 lq_status lqi_fail(struct lqi_text *t, lq_status status, const char *first, const char *second)

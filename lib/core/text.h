@@ -21,7 +21,8 @@ void lqi_text_clear(struct lqi_text *t);
 void lqi_text_add(struct lqi_text *t, const char *s);
 void lqi_text_add_u64(struct lqi_text *t, uint64_t v);
 
-/* As Python's repr does: the shortest decimal that reads back as the same double. */
+/* As Python's json writes it: the shortest decimal that reads back as the same double; "NaN",
+ * "Infinity", "-Infinity". */
 void lqi_text_add_double(struct lqi_text *t, double v);
 
 /* Clears, joins the strings up to the closing NULL, and returns `status`, so that a failing

@@ -10,6 +10,7 @@
 
 #include "../core/decimal.h"
 
+#include <math.h>
 #include <string.h>
 
 struct scanner {
@@ -102,9 +103,33 @@ static int is_number_byte(char c)
   return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
 }
 
-static int take_double(struct scanner *in, double *out)
+static int take_word(struct scanner *in, const char *word)
 {
   peek(in);
+  size_t n = strlen(word);
+  if (in->n - in->at < n || memcmp(in->s + in->at, word, n) != 0)
+    return 0;
+  in->at += n;
+  return 1;
+}
+
+/* A number, or one of the three words that Python's json adds to JSON. */
+static int take_double(struct scanner *in, double *out)
+{
+  double sign = 1.0;
+  if (take_word(in, "NaN")) {
+    *out = (double)NAN;
+    return 1;
+  }
+  peek(in);
+  if (in->n - in->at > 1 && in->s[in->at] == '-' && in->s[in->at + 1] == 'I') {
+    sign = -1.0;
+    in->at++;
+  }
+  if (take_word(in, "Infinity")) {
+    *out = sign * (double)INFINITY;
+    return 1;
+  }
   uint64_t first = in->at;
   while (in->at < in->n && is_number_byte(in->s[in->at]))
     in->at++;
@@ -120,16 +145,6 @@ static int take_u64(struct scanner *in, uint64_t *out)
       return 0;
   *out = v;
   return in->at != first && (in->at == in->n || !is_number_byte(in->s[in->at]));
-}
-
-static int take_word(struct scanner *in, const char *word)
-{
-  peek(in);
-  size_t n = strlen(word);
-  if (in->n - in->at < n || memcmp(in->s + in->at, word, n) != 0)
-    return 0;
-  in->at += n;
-  return 1;
 }
 
 /* "shape": an array of sizes, or null where the writer did not know it. */
