@@ -237,6 +237,17 @@ static bool check_plan(const state *s, const weight *w, const st_tensor *out, co
                          "%s: its planes and its state differ in shape", w->name);
 }
 
+/* Is there an infinity or NaN among halves? Their exponent is all ones. */
+static bool half_overflows(const void *dense, uint64_t count)
+{
+  const uint16_t *h = dense;
+  uint16_t found = 0;
+
+  for (uint64_t i = 0; i < count; i++)
+    found |= (h[i] & 0x7c00) == 0x7c00;
+  return found != 0;
+}
+
 static bool work_item(void *user, size_t n, size_t at, fail *why)
 {
   state *s = user;
@@ -257,6 +268,10 @@ static bool work_item(void *user, size_t n, size_t at, fail *why)
   if (status != LQ_OK)
     return fail_set(why, status == LQ_E_MEMORY ? FAIL_NOMEM : FAIL_DATA,
                     weight_path(&s->weights, w), "%s: %s", w->name, lq_status_string(status));
+  /* f16 ends at 65504: weights that were asked for in it must not silently become infinite. */
+  if (wanted_dtype(s->options) == LQ_F16 && half_overflows(here->dense, x->rows * t->columns))
+    return fail_set(why, FAIL_DATA, weight_path(&s->weights, w),
+                    "%s: a value is too large for f16, or not finite", w->name);
   return true;
 }
 
