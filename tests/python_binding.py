@@ -21,8 +21,15 @@ import libquant as lq  # noqa: E402
 vectors = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else top / "tests" / "vectors")
 checks = failures = 0
 
-TYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8, "U8": np.uint8, "I32": np.int32,
-         "I64": np.int64}
+TYPES = {
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": np.uint16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "I32": np.int32,
+    "I64": np.int64,
+}
 
 
 def check(good, text):
@@ -39,7 +46,9 @@ def raises(code, part, call, *args, **keys):
     try:
         call(*args, **keys)
     except lq.Error as e:
-        check(e.code == code and part in str(e), f"code {e.code}, text {e}; expected {code}, {part!r}")
+        check(
+            e.code == code and part in str(e), f"code {e.code}, text {e}; expected {code}, {part!r}"
+        )
     else:
         check(False, f"no error; expected {code}, {part!r}")
 
@@ -47,23 +56,27 @@ def raises(code, part, call, *args, **keys):
 def load(name):
     raw = (vectors / name).read_bytes()
     n = struct.unpack("<Q", raw[:8])[0]
-    header = json.loads(raw[8:8 + n])
+    header = json.loads(raw[8 : 8 + n])
     header.pop("__metadata__", None)
     result = {}
     for key, v in header.items():
         begin, end = v["data_offsets"]
-        a = np.frombuffer(raw[8 + n + begin:8 + n + end], TYPES[v["dtype"]]).reshape(v["shape"])
+        a = np.frombuffer(raw[8 + n + begin : 8 + n + end], TYPES[v["dtype"]]).reshape(v["shape"])
         result[key] = (a, "bf16" if v["dtype"] == "BF16" else None)
     return result
 
 
 def widen(a):
-    return (a.astype(np.uint32) << 16).view(np.float32) if a.dtype == np.uint16 else a.astype(np.float32)
+    return (
+        (a.astype(np.uint32) << 16).view(np.float32)
+        if a.dtype == np.uint16
+        else a.astype(np.float32)
+    )
 
 
 def same(a, b):
     """Equal numbers; NaN is a class, bf16 results up to 2^-126 may be 0 in b."""
-    flush = (np.abs(widen(a)) <= 2.0 ** -126) & (widen(b) == 0) if b.dtype == np.uint16 else False
+    flush = (np.abs(widen(a)) <= 2.0**-126) & (widen(b) == 0) if b.dtype == np.uint16 else False
     a, b = widen(a), widen(b)
     return a.shape == b.shape and bool(np.all((a == b) | (np.isnan(a) & np.isnan(b)) | flush))
 
@@ -88,7 +101,10 @@ def golden_4bit(name):
             check(np.array_equal(planes["weight"].reshape(-1), vec[key][0]), f"{name} {p} codes")
             check(same(planes["weight.absmax"], scales[0]), f"{name} {p} scales")
             state = json.loads(planes[f"weight.quant_state.bitsandbytes__{kind}"].tobytes())
-            check(state["blocksize"] == int(block) and tuple(state["shape"]) == x.shape, f"{name} {p} state")
+            check(
+                state["blocksize"] == int(block) and tuple(state["shape"]) == x.shape,
+                f"{name} {p} state",
+            )
             dq = vec.get(p + (".n_dq" if nested else ".dq"))
             if dq is not None:
                 check(same(t.dequantize(short(x)), dq[0].reshape(x.shape)), f"{name} {p} values")
@@ -104,7 +120,11 @@ def golden_8bit():
         x, dtype = vec[case + ".x"]
         t = lq.quantize(x, "dynamic8", int(block), compat="bitsandbytes-cpu", dtype=dtype)
         planes = t.planes()
-        check(np.array_equal(planes["codes"], vec[key][0]) and same(planes["scales"], vec[p + ".absmax"][0]), p)
+        check(
+            np.array_equal(planes["codes"], vec[key][0])
+            and same(planes["scales"], vec[p + ".absmax"][0]),
+            p,
+        )
         check(same(t.dequantize(short(x)), vec[p + ".dq"][0].reshape(x.shape)), f"{p} values")
 
 
@@ -112,8 +132,12 @@ def golden_int8():
     vec = load("bitsandbytes/int8_matmul.safetensors")
     for key in [k for k in vec if k.endswith(".acc")]:
         c = key[:-4]
-        a, b = (lq.from_planes("bitsandbytes", {"weight": vec[f"{c}.{m}"][0], "SCB": vec[f"{c}.{s}"][0]})
-                for m, s in (("a", "row_stats"), ("b", "col_stats")))
+        a, b = (
+            lq.from_planes(
+                "bitsandbytes", {"weight": vec[f"{c}.{m}"][0], "SCB": vec[f"{c}.{s}"][0]}
+            )
+            for m, s in (("a", "row_stats"), ("b", "col_stats"))
+        )
         check(np.array_equal(b.matmul(a, out_dtype="i32"), vec[key][0]), f"{c} sums")
         for d in ("f32", "f16", "bf16"):
             y = b.matmul(a, out_dtype=d, compat="bitsandbytes-cpu")
@@ -155,23 +179,30 @@ def zero_copy(rng):
     t = lq.quantize(w, "nf4", nested=True)
     one, two = t.planes("bitsandbytes"), t.planes("bitsandbytes")
     for name in one:
-        check(np.shares_memory(one[name], two[name]) and not one[name].flags.writeable, f"plane {name} is a view")
+        check(
+            np.shares_memory(one[name], two[name]) and not one[name].flags.writeable,
+            f"plane {name} is a view",
+        )
     # A view keeps the tensor: its bytes stay when everything else has gone.
     view, copy = one["weight"], one["weight"].copy()
     del t, one, two
     gc.collect()
-    trash = [np.full(view.nbytes, 0xa5, np.uint8) for _ in range(50)]
+    trash = [np.full(view.nbytes, 0xA5, np.uint8) for _ in range(50)]
     check(np.array_equal(view, copy), "a view outlives its tensor")
     del trash
 
-    arrays = {k: v.copy() for k, v in lq.quantize(w, "nf4", nested=True).planes("bitsandbytes").items()}
+    arrays = {
+        k: v.copy() for k, v in lq.quantize(w, "nf4", nested=True).planes("bitsandbytes").items()
+    }
     t = lq.from_planes("bitsandbytes", arrays)
     for name in ("weight", "weight.absmax", "weight.nested_absmax"):
-        check(address(t.planes("bitsandbytes")[name]) == address(arrays[name]), f"{name} is borrowed")
+        check(
+            address(t.planes("bitsandbytes")[name]) == address(arrays[name]), f"{name} is borrowed"
+        )
     expected = t.dequantize()
     del arrays
     gc.collect()
-    trash = [np.full(4096, 0xa5, np.uint8) for _ in range(50)]
+    trash = [np.full(4096, 0xA5, np.uint8) for _ in range(50)]
     check(np.array_equal(t.dequantize(), expected), "borrowed arrays stay")
     out = np.empty(w.shape, np.float32)
     check(t.dequantize(out=out) is out and np.array_equal(out, expected), "out= is written to")
@@ -186,13 +217,22 @@ def products(rng):
         t = lq.quantize(w, method)
         exact = x[:, :40].astype(np.float64) @ t.dequantize().astype(np.float64).T
         y = t.matmul(x[:, :40])  # rows 80 apart, read in place
-        check(y.shape == (6, 20) and np.abs(y - exact).max() < 1e-5 * np.abs(exact).max(), f"{method}, row stride")
+        check(
+            y.shape == (6, 20) and np.abs(y - exact).max() < 1e-5 * np.abs(exact).max(),
+            f"{method}, row stride",
+        )
         y2 = t.matmul(np.ascontiguousarray(x[:, :40]))
         check(np.array_equal(y, y2), f"{method}: strides change nothing")
-        check(np.array_equal(t.matmul(x[:, 0:80:2]), t.matmul(x[:, 0:80:2].copy())), f"{method}, element stride")
+        check(
+            np.array_equal(t.matmul(x[:, 0:80:2]), t.matmul(x[:, 0:80:2].copy())),
+            f"{method}, element stride",
+        )
         check(np.array_equal(t.matmul(x[::-1, :40]), y[::-1]), f"{method}, negative stride")
         check(np.array_equal(t.matmul(x[0, :40]), y[0]), f"{method}, a vector")
-        check(np.array_equal(t.matmul(x[:, :40].reshape(2, 3, 40)), y.reshape(2, 3, 20)), f"{method}, three dimensions")
+        check(
+            np.array_equal(t.matmul(x[:, :40].reshape(2, 3, 40)), y.reshape(2, 3, 20)),
+            f"{method}, three dimensions",
+        )
         check(t.matmul(np.empty((0, 40), np.float32)).shape == (0, 20), f"{method}, no rows")
         half = t.matmul(x[:, :40].astype(np.float16))
         check(half.dtype == np.float16 and np.abs(half - exact).max() < 3e-2, f"{method}, f16")
@@ -201,24 +241,36 @@ def products(rng):
         check(np.abs(y - widen(bits) @ t.dequantize().T).max() < 1e-4, f"{method}, bf16")
     a, b = lq.quantize(x[:, :40].copy(), "int8", threshold=2.0), lq.quantize(w, "int8")
     y = b.matmul(a)
-    check(np.abs(y - a.dequantize() @ b.dequantize().T).max() < 1e-4, "int8 by int8 with outlier columns")
+    check(
+        np.abs(y - a.dequantize() @ b.dequantize().T).max() < 1e-4,
+        "int8 by int8 with outlier columns",
+    )
 
 
 def rest(rng):
     w = rng.standard_normal((7, 5, 6), dtype=np.float32)
     t = lq.quantize(w, "fp4", 8)
     check(t.shape == (7, 5, 6) and t.method == "fp4" and t.dtype == "f32", "shape, method, dtype")
-    check(abs(t.bits_per_weight - 8 * t.nbytes / w.size) < 1e-12 and "fp4" in repr(t), "bits per weight")
+    check(
+        abs(t.bits_per_weight - 8 * t.nbytes / w.size) < 1e-12 and "fp4" in repr(t),
+        "bits per weight",
+    )
     whole = t.dequantize()
     check(np.array_equal(t.dequantize(rows=slice(3, 9)), whole.reshape(-1, 6)[3:9]), "rows")
     check(t.dequantize(rows=slice(9, 3)).shape == (0, 6), "no rows")
-    check(t.dequantize("f16").dtype == np.float16 and t.dequantize("bf16").dtype == np.uint16, "dtypes")
+    check(
+        t.dequantize("f16").dtype == np.float16 and t.dequantize("bf16").dtype == np.uint16,
+        "dtypes",
+    )
     check(lq.quantize(np.float32(3), "nf4").shape == (), "a scalar")
     check(lq.quantize(np.empty((0, 4), np.float32)).dequantize().shape == (0, 4), "an empty matrix")
     m = lq.compare(w, t)
     check(0 < m["relative_error"] < 0.3 and m["cosine"] > 0.9, f"compare: {m}")
     check(lq.compare(t, t)["relative_error"] == 0, "compare with itself")
-    check(lq.methods() == ["none", "nf4", "fp4", "int8", "dynamic8"] and lq.version().count(".") == 2, "methods")
+    check(
+        lq.methods() == ["none", "nf4", "fp4", "int8", "dynamic8"] and lq.version().count(".") == 2,
+        "methods",
+    )
     check(lq.version() in lq.build_info(), "build info")
     kept = lq.quantize(np.full(9, np.inf, np.float32), nonfinite="keep")
     check(kept.method == "none", "nonfinite=keep")
@@ -237,7 +289,10 @@ def same_everywhere(rng):
         for threads in (1, 3):
             lq.set_threads(threads)
             for m in lq.methods():
-                check(np.array_equal(lq.quantize(w, m).dequantize(), expected[m]), f"{m} {level} {threads}")
+                check(
+                    np.array_equal(lq.quantize(w, m).dequantize(), expected[m]),
+                    f"{m} {level} {threads}",
+                )
     lq.limit_cpu()
     lq.set_threads(0)
     check(lq.cpu_features() == best, "the cap is lifted")
@@ -274,7 +329,13 @@ def errors(rng):
     raises(-10, "gguf", t.planes, "gguf")
     raises(-40, "dynamic8", lq.quantize(w, "dynamic8").planes, "bitsandbytes")
     planes = t.planes("bitsandbytes")
-    raises(-31, "", lq.from_planes, "bitsandbytes", {k: v for k, v in planes.items() if "absmax" not in k})
+    raises(
+        -31,
+        "",
+        lq.from_planes,
+        "bitsandbytes",
+        {k: v for k, v in planes.items() if "absmax" not in k},
+    )
     raises(-10, "no planes", lq.from_planes, "bitsandbytes", {})
     raises(-31, "", lq.from_planes, "bitsandbytes", dict(planes, weight=planes["weight"][:-1]))
     raises(-31, "", lq.from_planes, "bitsandbytes", planes, shape=(8, 17))
@@ -287,9 +348,17 @@ def errors(rng):
 
 
 def missing_library():
-    run = subprocess.run([sys.executable, "-c", "import libquant"], env=dict(os.environ, LIBQUANT="/nowhere/lib.so"),
-                         cwd=top / "examples" / "python", capture_output=True, text=True)
-    check(run.returncode != 0 and "/nowhere/lib.so" in run.stderr and "LIBQUANT" in run.stderr, run.stderr)
+    run = subprocess.run(
+        [sys.executable, "-c", "import libquant"],
+        env=dict(os.environ, LIBQUANT="/nowhere/lib.so"),
+        cwd=top / "examples" / "python",
+        capture_output=True,
+        text=True,
+    )
+    check(
+        run.returncode != 0 and "/nowhere/lib.so" in run.stderr and "LIBQUANT" in run.stderr,
+        run.stderr,
+    )
 
 
 def main():

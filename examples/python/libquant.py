@@ -25,8 +25,19 @@ import weakref
 
 import numpy as np
 
-__all__ = ["quantize", "from_planes", "compare", "Tensor", "Error", "set_threads", "cpu_features", "limit_cpu",
-           "methods", "version", "build_info"]
+__all__ = [
+    "quantize",
+    "from_planes",
+    "compare",
+    "Tensor",
+    "Error",
+    "set_threads",
+    "cpu_features",
+    "limit_cpu",
+    "methods",
+    "version",
+    "build_info",
+]
 
 # ---- the library's types and functions, as libquant.h declares them ----
 
@@ -35,30 +46,75 @@ _f64, _str, _ptr, _size = ctypes.c_double, ctypes.c_char_p, ctypes.c_void_p, cty
 
 
 class _Plane(ctypes.Structure):
-    _fields_ = [("size", _u32), ("dtype", _i32), ("ndim", _u32), ("reserved", _u32), ("dims", _u64 * 8),
-                ("bytes", _u64), ("name", _str), ("data", _ptr)]
+    _fields_ = [
+        ("size", _u32),
+        ("dtype", _i32),
+        ("ndim", _u32),
+        ("reserved", _u32),
+        ("dims", _u64 * 8),
+        ("bytes", _u64),
+        ("name", _str),
+        ("data", _ptr),
+    ]
 
 
 class _Report(ctypes.Structure):
-    _fields_ = [("size", _u32), ("method", _i32), ("elements", _u64), ("nonfinite", _u64),
-                ("first_nonfinite", _u64), ("outlier_columns", _u64)]
+    _fields_ = [
+        ("size", _u32),
+        ("method", _i32),
+        ("elements", _u64),
+        ("nonfinite", _u64),
+        ("first_nonfinite", _u64),
+        ("outlier_columns", _u64),
+    ]
 
 
 class _Metrics(ctypes.Structure):
-    _fields_ = [("size", _u32), ("reserved", _u32), ("relative_error", _f64), ("sqnr_db", _f64), ("cosine", _f64),
-                ("max_error", _f64), ("max_row", _u64), ("max_column", _u64), ("sum_a2", _f64), ("sum_b2", _f64),
-                ("sum_d2", _f64), ("sum_ab", _f64)]
+    _fields_ = [
+        ("size", _u32),
+        ("reserved", _u32),
+        ("relative_error", _f64),
+        ("sqnr_db", _f64),
+        ("cosine", _f64),
+        ("max_error", _f64),
+        ("max_row", _u64),
+        ("max_column", _u64),
+        ("sum_a2", _f64),
+        ("sum_b2", _f64),
+        ("sum_d2", _f64),
+        ("sum_ab", _f64),
+    ]
 
 
 class _MethodInfo(ctypes.Structure):
-    _fields_ = [("size", _u32), ("id", _i32), ("flags", _u32), ("code_bits", _u32), ("default_block_size", _u32),
-                ("reserved", _u32), ("name", _str), ("text", _str)]
+    _fields_ = [
+        ("size", _u32),
+        ("id", _i32),
+        ("flags", _u32),
+        ("code_bits", _u32),
+        ("default_block_size", _u32),
+        ("reserved", _u32),
+        ("name", _str),
+        ("text", _str),
+    ]
 
 
 class _KeyInfo(ctypes.Structure):
-    _fields_ = [("size", _u32), ("key", _i32), ("type", _i32), ("reserved", _u32), ("i64_min", _i64),
-                ("i64_max", _i64), ("i64_default", _i64), ("f64_min", _f64), ("f64_max", _f64),
-                ("f64_default", _f64), ("name", _str), ("choices", _str), ("text", _str)]
+    _fields_ = [
+        ("size", _u32),
+        ("key", _i32),
+        ("type", _i32),
+        ("reserved", _u32),
+        ("i64_min", _i64),
+        ("i64_max", _i64),
+        ("i64_default", _i64),
+        ("f64_min", _f64),
+        ("f64_max", _f64),
+        ("f64_default", _f64),
+        ("name", _str),
+        ("choices", _str),
+        ("text", _str),
+    ]
 
 
 _POINTER = ctypes.POINTER
@@ -90,7 +146,11 @@ _FUNCTIONS = [
     ("lq_config_error_text", _str, [_ptr]),
     ("lq_tensor_create", _i32, [_ptr, _i32, _u32, _POINTER(_u64), _POINTER(_ptr)]),
     ("lq_tensor_wrap", _i32, [_ptr, _i32, _u32, _POINTER(_u64), _ptr, _size, _POINTER(_ptr)]),
-    ("lq_tensor_from_planes", _i32, [_ptr, _i32, _POINTER(_Plane), _u32, _u32, _POINTER(_u64), _i32, _POINTER(_ptr)]),
+    (
+        "lq_tensor_from_planes",
+        _i32,
+        [_ptr, _i32, _POINTER(_Plane), _u32, _u32, _POINTER(_u64), _i32, _POINTER(_ptr)],
+    ),
     ("lq_tensor_clone", _i32, [_ptr, _ptr, _POINTER(_ptr)]),
     ("lq_tensor_destroy", None, [_ptr]),
     ("lq_tensor_dtype", _i32, [_ptr]),
@@ -120,9 +180,15 @@ _OLDEST = 100  # version 0.1.0, as lq_version_number counts
 _ARGUMENT, _SHAPE, _UNSUPPORTED, _STATE = -10, -11, -40, -50
 
 # dtype id: (name, other name, numpy type)
-_DTYPES = {1: ("f32", "float32", np.float32), 2: ("f16", "float16", np.float16), 3: ("bf16", "bfloat16", np.uint16),
-           4: ("i8", "int8", np.int8), 5: ("u8", "uint8", np.uint8), 6: ("i32", "int32", np.int32),
-           7: ("i64", "int64", np.int64)}
+_DTYPES = {
+    1: ("f32", "float32", np.float32),
+    2: ("f16", "float16", np.float16),
+    3: ("bf16", "bfloat16", np.uint16),
+    4: ("i8", "int8", np.int8),
+    5: ("u8", "uint8", np.uint8),
+    6: ("i32", "int32", np.int32),
+    7: ("i64", "int64", np.int64),
+}
 _DTYPE_IDS = {name: i for i, (short, long, _) in _DTYPES.items() for name in (short, long)}
 _LAYOUTS = {"native": 1, "bitsandbytes": 2}
 
@@ -158,13 +224,19 @@ def _load():
             try:
                 function = getattr(lib, name)
             except AttributeError:
-                raise ImportError(f"{path} has no function {name}: it is not libquant, or too old") from None
+                raise ImportError(
+                    f"{path} has no function {name}: it is not libquant, or too old"
+                ) from None
             function.restype, function.argtypes = result, arguments
         if lib.lq_version_number() < _OLDEST:
-            raise ImportError(f"{path} is libquant {lib.lq_version_string().decode()}, too old for this binding")
+            raise ImportError(
+                f"{path} is libquant {lib.lq_version_string().decode()}, too old for this binding"
+            )
         return lib
-    raise ImportError("cannot load the libquant shared library. Build it with `make`, or set LIBQUANT to its path. "
-                      "Tried:\n" + "\n".join(tried))
+    raise ImportError(
+        "cannot load the libquant shared library. Build it with `make`, or set LIBQUANT to its path. "
+        "Tried:\n" + "\n".join(tried)
+    )
 
 
 _lib = _load()
@@ -172,6 +244,7 @@ _threads = 0  # what set_threads asked for
 
 
 # ---- small helpers ----
+
 
 class _Config:
     """A config for the time of one call, with keys given by name; None means the default."""
@@ -223,11 +296,17 @@ def _array(a, dtype=None, what="array", any_strides=False):
     a = np.asarray(a)
     if dtype is None:
         if a.dtype == np.uint16:
-            raise Error(_ARGUMENT, f"{what} is uint16: say dtype=\"bf16\" if these are the bits of bf16 values")
+            raise Error(
+                _ARGUMENT,
+                f'{what} is uint16: say dtype="bf16" if these are the bits of bf16 values',
+            )
         dtype = a.dtype.name
     number = _DTYPE_IDS.get(dtype if isinstance(dtype, str) else np.dtype(dtype).name)
     if number is None or number > 3:
-        raise Error(_ARGUMENT, f"{what} is {a.dtype}: float32, float16, or uint16 with dtype=\"bf16\" is needed")
+        raise Error(
+            _ARGUMENT,
+            f'{what} is {a.dtype}: float32, float16, or uint16 with dtype="bf16" is needed',
+        )
     if number == 3 and a.dtype.name == "bfloat16":  # the type of package ml_dtypes
         a = a.view(np.uint16)
     if a.dtype != _DTYPES[number][2]:
@@ -244,7 +323,11 @@ def _dims(shape):
 def _wrap(a, number):
     """A dense tensor over the memory of the array `a`, which it keeps."""
     handle = _ptr()
-    _check(_lib.lq_tensor_wrap(None, number, a.ndim, _dims(a.shape), a.ctypes.data, a.nbytes, ctypes.byref(handle)))
+    _check(
+        _lib.lq_tensor_wrap(
+            None, number, a.ndim, _dims(a.shape), a.ctypes.data, a.nbytes, ctypes.byref(handle)
+        )
+    )
     return Tensor(handle.value, a)
 
 
@@ -253,11 +336,16 @@ class _Memory:
 
     def __init__(self, owner, address, dtype, shape):
         self.owner = owner
-        self.__array_interface__ = {"version": 3, "typestr": np.dtype(dtype).str, "shape": shape,
-                                    "data": (address, True)}
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": np.dtype(dtype).str,
+            "shape": shape,
+            "data": (address, True),
+        }
 
 
 # ---- tensors ----
+
 
 class Tensor:
     """A matrix of weights, quantized or dense. It never changes. Made by quantize() and from_planes()."""
@@ -273,7 +361,9 @@ class Tensor:
     @property
     def shape(self):
         """Dimensions of the weights."""
-        return tuple(_lib.lq_tensor_dim(self._handle, i) for i in range(_lib.lq_tensor_ndim(self._handle)))
+        return tuple(
+            _lib.lq_tensor_dim(self._handle, i) for i in range(_lib.lq_tensor_ndim(self._handle))
+        )
 
     @property
     def method(self):
@@ -310,7 +400,7 @@ class Tensor:
         for i in range(count):
             p = _Plane(size=ctypes.sizeof(_Plane))
             _check(_lib.lq_tensor_plane(self._handle, number, i, ctypes.byref(p)))
-            dtype, shape = _DTYPES[p.dtype][2], tuple(p.dims[:p.ndim])
+            dtype, shape = _DTYPES[p.dtype][2], tuple(p.dims[: p.ndim])
             if p.bytes == 0:
                 view = np.empty(shape, dtype)
                 view.flags.writeable = False
@@ -335,19 +425,49 @@ class Tensor:
             shape = (max(stop - first, 0), columns)
         if out is None:
             out = np.empty(shape, _DTYPES[number][2])
-        if (out.shape != shape or out.dtype != _DTYPES[number][2] or not out.flags.c_contiguous
-                or not out.flags.writeable):
-            raise Error(_SHAPE, f"out must be a writable C-contiguous {_DTYPES[number][2].__name__} array of shape "
-                                f"{shape}")
+        if (
+            out.shape != shape
+            or out.dtype != _DTYPES[number][2]
+            or not out.flags.c_contiguous
+            or not out.flags.writeable
+        ):
+            raise Error(
+                _SHAPE,
+                f"out must be a writable C-contiguous {_DTYPES[number][2].__name__} array of shape "
+                f"{shape}",
+            )
         with _Config() as how:
             if rows is None:
-                _check(_lib.lq_dequantize(self._handle, number, out.ctypes.data, out.nbytes, how.handle))
+                _check(
+                    _lib.lq_dequantize(
+                        self._handle, number, out.ctypes.data, out.nbytes, how.handle
+                    )
+                )
             else:
-                _check(_lib.lq_dequantize_rows(self._handle, first, shape[0], number, out.ctypes.data, out.nbytes,
-                                               how.handle))
+                _check(
+                    _lib.lq_dequantize_rows(
+                        self._handle,
+                        first,
+                        shape[0],
+                        number,
+                        out.ctypes.data,
+                        out.nbytes,
+                        how.handle,
+                    )
+                )
         return out
 
-    def matmul(self, x, transpose=False, mode="exact", *, bias=None, dtype=None, out_dtype=None, compat=None):
+    def matmul(
+        self,
+        x,
+        transpose=False,
+        mode="exact",
+        *,
+        bias=None,
+        dtype=None,
+        out_dtype=None,
+        compat=None,
+    ):
         """x @ W.T + bias for a weight W of shape [N, K] and x of shape [..., K]; the result is [..., N].
 
         x: float32, float16, or uint16 with dtype="bf16"; rows may have any stride. The result has the dtype of x
@@ -359,7 +479,7 @@ class Tensor:
         if transpose:
             raise Error(_UNSUPPORTED, "transpose=True is not in this version")
         if mode != "exact":
-            raise Error(_UNSUPPORTED, f"mode={mode!r} is not in this version: only \"exact\"")
+            raise Error(_UNSUPPORTED, f'mode={mode!r} is not in this version: only "exact"')
         if bias is not None:
             bias = np.require(bias, np.float32, ["C", "ALIGNED"])
             if bias.shape != (self._rows(),):
@@ -372,15 +492,31 @@ class Tensor:
             raise Error(_SHAPE, f"x has shape {x.shape}, its last dimension must be {columns}")
         flat = x.reshape(-1, columns)
         stride = flat.strides[0] // flat.itemsize if flat.shape[0] > 1 else columns
-        if flat.strides[1] != flat.itemsize and columns > 1 or stride < columns or \
-                flat.strides[0] % flat.itemsize and flat.shape[0] > 1:
+        if (
+            flat.strides[1] != flat.itemsize
+            and columns > 1
+            or stride < columns
+            or flat.strides[0] % flat.itemsize
+            and flat.shape[0] > 1
+        ):
             flat, stride = np.ascontiguousarray(flat), columns
         y_number = number if out_dtype is None else _dtype_id(out_dtype)
         y = np.empty((flat.shape[0], self._rows()), _DTYPES[y_number][2])
         with _Config() as how:
-            _check(_lib.lq_matmul(self._handle, flat.shape[0], number, flat.ctypes.data, stride,
-                                  None if bias is None else bias.ctypes.data, y_number, y.ctypes.data, y.shape[1],
-                                  how.handle))
+            _check(
+                _lib.lq_matmul(
+                    self._handle,
+                    flat.shape[0],
+                    number,
+                    flat.ctypes.data,
+                    stride,
+                    None if bias is None else bias.ctypes.data,
+                    y_number,
+                    y.ctypes.data,
+                    y.shape[1],
+                    how.handle,
+                )
+            )
         return y.reshape(x.shape[:-1] + (y.shape[1],))
 
     def _rows(self):
@@ -390,8 +526,17 @@ class Tensor:
         number = _dtype_id(out_dtype)
         y = np.empty((x._rows(), self._rows()), _DTYPES[number][2])
         with _Config(compat=compat) as how:
-            _check(_lib.lq_matmul_int8(self._handle, x._handle, None if bias is None else bias.ctypes.data, number,
-                                       y.ctypes.data, y.shape[1], how.handle))
+            _check(
+                _lib.lq_matmul_int8(
+                    self._handle,
+                    x._handle,
+                    None if bias is None else bias.ctypes.data,
+                    number,
+                    y.ctypes.data,
+                    y.shape[1],
+                    how.handle,
+                )
+            )
         return y
 
 
@@ -416,13 +561,28 @@ def _refuse_foreign(method, bits, group_size, sym):
     if bits not in (4, own):
         raise Error(_UNSUPPORTED, f"bits={bits}: {method} codes have {own} bits")
     if group_size != 128:
-        raise Error(_UNSUPPORTED, f"group_size={group_size}: {method} has no groups (block_size, perhaps?)")
+        raise Error(
+            _UNSUPPORTED, f"group_size={group_size}: {method} has no groups (block_size, perhaps?)"
+        )
     if sym is not True:
         raise Error(_UNSUPPORTED, f"sym={sym}: {method} has no zero points")
 
 
-def quantize(w, method="nf4", block_size=None, nested=False, compat=None, bits=4, group_size=128, sym=True, *,
-             dtype=None, threshold=None, nonfinite=None, nested_block_size=None):
+def quantize(
+    w,
+    method="nf4",
+    block_size=None,
+    nested=False,
+    compat=None,
+    bits=4,
+    group_size=128,
+    sym=True,
+    *,
+    dtype=None,
+    threshold=None,
+    nonfinite=None,
+    nested_block_size=None,
+):
     """Quantizes an array of weights, [rows, columns] or any other shape, and gives a Tensor.
 
     w            float32 or float16, or uint16 with dtype="bf16"; not copied if it is C-contiguous
@@ -440,8 +600,15 @@ def quantize(w, method="nf4", block_size=None, nested=False, compat=None, bits=4
     w, number = _array(w, dtype, "w")
     dense = _wrap(w, number)
     quantizer, result = _ptr(), _ptr()
-    with _Config(method=method, block_size=block_size, nested=nested or None, compat=compat, threshold=threshold,
-                 nonfinite=nonfinite, nested_block_size=nested_block_size) as config:
+    with _Config(
+        method=method,
+        block_size=block_size,
+        nested=nested or None,
+        compat=compat,
+        threshold=threshold,
+        nonfinite=nonfinite,
+        nested_block_size=nested_block_size,
+    ) as config:
         config.check(_lib.lq_quantizer_create(config.handle, ctypes.byref(quantizer)))
     try:
         status = _lib.lq_quantizer_run(quantizer, dense._handle, ctypes.byref(result))
@@ -453,7 +620,11 @@ def quantize(w, method="nf4", block_size=None, nested=False, compat=None, bits=4
 
 
 def _plane_array(name, a):
-    a = np.frombuffer(a, np.uint8) if isinstance(a, (bytes, bytearray, memoryview)) else np.asarray(a)
+    a = (
+        np.frombuffer(a, np.uint8)
+        if isinstance(a, (bytes, bytearray, memoryview))
+        else np.asarray(a)
+    )
     for number, (_, _, numpy_type) in _DTYPES.items():
         if a.dtype == numpy_type:
             return np.require(a, requirements=["C", "ALIGNED"]), number
@@ -474,21 +645,40 @@ def from_planes(layout, planes, shape=None, nonfinite=None):
             raise Error(_ARGUMENT, f"plane {name} has {a.ndim} dimensions")
         keep.append(a)
         p.size, p.dtype, p.ndim, p.bytes = ctypes.sizeof(_Plane), number, a.ndim, a.nbytes
-        p.dims[:a.ndim] = a.shape
+        p.dims[: a.ndim] = a.shape
         p.name, p.data = name.encode(), a.ctypes.data
     handle = _ptr()
     ndim, dims = (0, None) if shape is None else (len(shape), _dims(shape))
     with _Config(nonfinite=nonfinite) as config:
-        config.check(_lib.lq_tensor_from_planes(config.handle, _layout(layout), structs, len(planes), ndim, dims, 1,
-                                                ctypes.byref(handle)))
+        config.check(
+            _lib.lq_tensor_from_planes(
+                config.handle,
+                _layout(layout),
+                structs,
+                len(planes),
+                ndim,
+                dims,
+                1,
+                ctypes.byref(handle),
+            )
+        )
     return Tensor(handle.value, *keep)
 
 
 def compare(a, b, dtype=None):
     """How far b is from a, each a Tensor or an array: a dict of relative_error, sqnr_db, cosine, max_error, the row
-    and column of the largest error, and the sums they are made of. dtype="bf16" says that uint16 arrays are bf16."""
-    a, b = (t if isinstance(t, Tensor) else
-            _wrap(*_array(t, dtype if getattr(t, "dtype", None) == np.uint16 else None, "array")) for t in (a, b))
+    and column of the largest error, and the sums they are made of. dtype="bf16" says that uint16 arrays are bf16.
+    """
+    a, b = (
+        (
+            t
+            if isinstance(t, Tensor)
+            else _wrap(
+                *_array(t, dtype if getattr(t, "dtype", None) == np.uint16 else None, "array")
+            )
+        )
+        for t in (a, b)
+    )
     m = _Metrics(size=ctypes.sizeof(_Metrics))
     with _Config() as how:
         _check(_lib.lq_compare(a._handle, b._handle, ctypes.byref(m), how.handle))
@@ -496,6 +686,7 @@ def compare(a, b, dtype=None):
 
 
 # ---- the library itself ----
+
 
 def set_threads(n):
     """Threads of every call from here on; 0: as many as OpenMP offers, 1: the caller's alone."""

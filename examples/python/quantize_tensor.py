@@ -24,7 +24,9 @@ def main():
             t = lq.quantize(w, method, nested=nested)
             error = np.linalg.norm(t.matmul(x) - exact) / np.linalg.norm(exact)
             sqnr = lq.compare(w, t)["sqnr_db"]
-            print(f"{method:10} {'yes' if nested else 'no':6} {t.bits_per_weight:16.3f} {sqnr:13.2f} dB {error:19.5f}")
+            print(
+                f"{method:10} {'yes' if nested else 'no':6} {t.bits_per_weight:16.3f} {sqnr:13.2f} dB {error:19.5f}"
+            )
 
     # The arrays that a checkpoint in the format of bitsandbytes holds for this weight, and the way back.
     t = lq.quantize(w, "nf4", nested=True)
