@@ -19,7 +19,7 @@
 #define LQI_X86 0
 #endif
 
-#if defined(__aarch64__) && defined(__ARM_NEON) && (defined(__GNUC__) || defined(__clang__))
+#if defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__) && defined(__GNUC__)
 #define LQI_NEON 1
 #else
 #define LQI_NEON 0

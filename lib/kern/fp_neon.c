@@ -1,2 +1,76 @@
-/* fp_neon.c */
-#include "kern_c.h"
+/*
+ * fp_neon.c - floating-point kernels, NEON.
+ *
+ * Owns: absmax, conversions and the inner product, 4 lanes wide.
+ * Must not know: codes.
+ */
+#include "kern_neon.h"
+
+#include <math.h>
+
+#if LQI_NEON
+
+LQI_INLINE void fp_neon_widen(const void *x, int32_t dtype, size_t n, float *out)
+{
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4)
+    vst1q_f32(out + i, neon_load(x, dtype, i));
+  for (; i < n; i++)
+    out[i] = lqi_load(x, dtype, i);
+}
+
+LQI_INLINE void fp_neon_narrow(const float *x, int32_t dtype, size_t n, void *out)
+{
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4)
+    neon_store(out, dtype, i, vld1q_f32(x + i));
+  for (; i < n; i++)
+    lqi_store(out, dtype, i, x[i]);
+}
+
+/* The 16 chains are the lanes of four vectors. */
+float lqi_dot_neon(const float *a, const float *b, size_t n)
+{
+  float32x4_t v[4] = {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)};
+  size_t k = 0;
+  for (; k + 16 <= n; k += 16)
+    NEON_UNROLL
+  for (size_t i = 0; i < 4; i++)
+    v[i] = vfmaq_f32(v[i], vld1q_f32(a + k + 4 * i), vld1q_f32(b + k + 4 * i));
+  if (k < n) {
+    float chain[16];
+    for (size_t i = 0; i < 4; i++)
+      vst1q_f32(chain + 4 * i, v[i]);
+    for (size_t l = 0; k < n; l++, k++)
+      chain[l] = fmaf(a[k], b[k], chain[l]);
+    for (size_t i = 0; i < 4; i++)
+      v[i] = vld1q_f32(chain + 4 * i);
+  }
+  float32x4_t four = vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3]));
+  float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+#define FP_NEON_ABSMAX(suffix, dtype) \
+  float lqi_absmax_##suffix##_neon(const void *x, size_t n) \
+  { \
+    return neon_absmax(x, dtype, 0, n); \
+  }
+
+#define FP_NEON_CONVERT(suffix, dtype) \
+  void lqi_widen_##suffix##_neon(const void *x, size_t n, float *out) \
+  { \
+    fp_neon_widen(x, dtype, n, out); \
+  } \
+  void lqi_narrow_##suffix##_neon(const float *x, size_t n, void *out) \
+  { \
+    fp_neon_narrow(x, dtype, n, out); \
+  }
+
+FP_NEON_ABSMAX(f32, LQ_F32)
+FP_NEON_ABSMAX(f16, LQ_F16)
+FP_NEON_ABSMAX(bf16, LQ_BF16)
+FP_NEON_CONVERT(f16, LQ_F16)
+FP_NEON_CONVERT(bf16, LQ_BF16)
+
+#endif
