@@ -298,7 +298,7 @@ static bool bench_all(const bench_options *o, fail *why)
 
 bool verb_bench(int argc, char **argv, fail *why)
 {
-  bench_options o;
+  bench_options o = {0};
   args_result args;
   bool ok, done;
 

@@ -64,7 +64,7 @@ bool common_print(const buf *text, fail *why)
   if (text->failed)
     return fail_memory(why, standard_output);
   errno = 0;
-  if (fwrite(text->data, 1, text->length, stdout) != text->length)
+  if (text->length != 0 && fwrite(text->data, 1, text->length, stdout) != text->length)
     return fail_system(why, standard_output, "write", errno ? errno : EIO);
   return common_flush(why);
 }

@@ -434,7 +434,7 @@ done:
 
 bool verb_compare(int argc, char **argv, fail *why)
 {
-  compare_options o;
+  compare_options o = {0};
   comparison x = {.options = &o};
   args_result args;
   bool ok, done;

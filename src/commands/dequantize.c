@@ -445,7 +445,7 @@ done:
 
 bool verb_dequantize(int argc, char **argv, fail *why)
 {
-  dequantize_options o;
+  dequantize_options o = {0};
   args_result args;
   bool ok, done;
 

@@ -361,7 +361,7 @@ done:
 
 bool verb_inspect(int argc, char **argv, fail *why)
 {
-  inspect_options o;
+  inspect_options o = {0};
   inspection x = {.options = &o};
   args_result args;
   bool ok, done;

@@ -181,7 +181,7 @@ done:
 
 bool verb_quantize(int argc, char **argv, fail *why)
 {
-  quantize_options o;
+  quantize_options o = {0};
   args_result args;
   bool ok, done;
 
