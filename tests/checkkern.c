@@ -380,6 +380,24 @@ static void check_dot(const struct lqi_kernels *k, const struct lqi_kernels *c, 
   CHECK(same_floats(&got, &want, 0, 1), "n %zu: %a instead of %a", n, (double)got, (double)want);
 }
 
+static void check_moments(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  (void)d;
+  size_t n = random_count();
+  float *a = place(&input[0], n, 4, random_shift()), *b = place(&input[1], n, 4, random_shift());
+  struct lqi_moments want, got;
+  for (size_t i = 0; i < n; i++) {
+    a[i] = random_value(WIDE, 1.0f);
+    b[i] = random_below(2) ? random_value(WIDE, 1.0f) : a[i] + random_value(NORMAL, 0.01f);
+  }
+  for (size_t l = 0; l < sizeof want / sizeof(double); l++)
+    ((double *)(void *)&want)[l] = rng_uniform(&seed);
+  got = want;
+  c->moments(a, b, n, &want);
+  k->moments(a, b, n, &got);
+  CHECK(memcmp(&got, &want, sizeof got) == 0, "n %zu", n);
+}
+
 static void check_dot_i8(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
   (void)d;
@@ -468,6 +486,14 @@ static void time_dot(const struct lqi_kernels *k, uint32_t d, const struct work 
   sink = k->dot(w->x, w->y, w->n);
 }
 
+static void time_moments(const struct lqi_kernels *k, uint32_t d, const struct work *w)
+{
+  struct lqi_moments m = {{0}, {0}, {0}, {0}, {0}};
+  (void)d;
+  k->moments(w->x, w->y, w->n, &m);
+  sink = (float)m.dd[0];
+}
+
 static void time_dot_i8(const struct lqi_kernels *k, uint32_t d, const struct work *w)
 {
   (void)d;
@@ -500,6 +526,7 @@ static const struct row {
     {"widen", check_widen, time_widen, LQI_FLOATS, 1, 4},
     {"narrow", check_narrow, time_narrow, LQI_FLOATS, 1, 4},
     {"dot", check_dot, time_dot, 1, 2, 0},
+    {"moments", check_moments, time_moments, 1, 2, 0},
     {"dot_i8", check_dot_i8, time_dot_i8, 1, 0, 2},
 };
 

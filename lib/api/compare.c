@@ -33,23 +33,50 @@ static int both_special(float a, float b)
   return (a != a && b != b) || (a == b && isinf(a));
 }
 
-static void add_piece(struct sums *s, const float *a, const float *b, size_t n, uint64_t first)
+/* What the kernel does, for pieces that hold values which are not finite. */
+static void add_special(struct lqi_moments *m, const float *a, const float *b, size_t n)
 {
   for (size_t i = 0; i < n; i++) {
     double x = a[i], y = b[i], d = x - y, e = fabs(d);
-    if (LQI_UNLIKELY(!(e <= s->max))) {
-      if (both_special(a[i], b[i]))
-        continue;
-      e = e != e ? (double)INFINITY : e;
-      if (e > s->max) {
-        s->max = e;
-        s->max_at = first + i;
-      }
+    size_t l = i % 8;
+    if (both_special(a[i], b[i]))
+      continue;
+    e = e != e ? (double)INFINITY : e;
+    m->max[l] = e > m->max[l] ? e : m->max[l];
+    m->aa[l] += x * x;
+    m->bb[l] += y * y;
+    m->dd[l] += d * d;
+    m->ab[l] += x * y;
+  }
+}
+
+/* The first place of the largest error; it is looked for only where it has grown. */
+static void note_max(struct sums *s, const struct lqi_moments *m, const float *a, const float *b,
+                     size_t n, uint64_t first)
+{
+  double max = s->max;
+  for (size_t l = 0; l < 8; l++)
+    max = m->max[l] > max ? m->max[l] : max;
+  if (!(max > s->max))
+    return;
+  for (size_t i = 0; i < n; i++) {
+    double e = fabs((double)a[i] - (double)b[i]);
+    if (e == max || (e != e && !both_special(a[i], b[i]))) {
+      s->max = max;
+      s->max_at = first + i;
+      return;
     }
-    s->aa += x * x;
-    s->bb += y * y;
-    s->dd += d * d;
-    s->ab += x * y;
+  }
+}
+
+/* Lanes in rising order. */
+static void add_lanes(struct sums *s, const struct lqi_moments *m)
+{
+  for (size_t l = 0; l < 8; l++) {
+    s->aa += m->aa[l];
+    s->bb += m->bb[l];
+    s->dd += m->dd[l];
+    s->ab += m->ab[l];
   }
 }
 
@@ -58,12 +85,19 @@ static void compare_part(const struct compare_tasks *t, uint64_t part, float *ro
   uint64_t first = part * LQI_TASK_ELEMENTS,
            end = lqi_min_u64(first + LQI_TASK_ELEMENTS, t->a->shape.count);
   struct sums s = {0};
+  struct lqi_moments m = {{0}, {0}, {0}, {0}, {0}};
   for (; first < end; first += PIECE) {
     size_t n = (size_t)lqi_min_u64(PIECE, end - first);
     t->a->method->decode(t->a, t->kern, first, n, LQ_F32, room, 0);
     t->b->method->decode(t->b, t->kern, first, n, LQ_F32, room + PIECE, 0);
-    add_piece(&s, room, room + PIECE, n, first);
+    if (lqi_is_finite(t->kern->absmax[0](room, n)) &&
+        lqi_is_finite(t->kern->absmax[0](room + PIECE, n)))
+      t->kern->moments(room, room + PIECE, n, &m);
+    else
+      add_special(&m, room, room + PIECE, n);
+    note_max(&s, &m, room, room + PIECE, n, first);
   }
+  add_lanes(&s, &m);
   t->sums[part] = s;
 }
 

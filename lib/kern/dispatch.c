@@ -30,6 +30,7 @@ static const struct lqi_kernels kernels_c = {
     .widen = FLOATS(widen, c),
     .narrow = FLOATS(narrow, c),
     .dot = lqi_dot_c,
+    .moments = lqi_moments_c,
     .dot_i8 = lqi_dot_i8_c,
 };
 
@@ -46,6 +47,7 @@ static const struct lqi_kernels kernels_avx2 = {
     .widen = HALVES(widen, avx2),
     .narrow = HALVES(narrow, avx2),
     .dot = lqi_dot_avx2,
+    .moments = lqi_moments_avx2,
     .dot_i8 = lqi_dot_i8_avx2,
 };
 
@@ -60,6 +62,7 @@ static const struct lqi_kernels kernels_avx512 = {
     .widen = HALVES(widen, avx512),
     .narrow = HALVES(narrow, avx512),
     .dot = lqi_dot_avx512,
+    .moments = lqi_moments_avx512,
     .dot_i8 = lqi_dot_i8_avx512,
 };
 
@@ -74,6 +77,7 @@ static const struct lqi_kernels kernels_avx512vbmi = {
     .widen = HALVES(widen, avx512),
     .narrow = HALVES(narrow, avx512),
     .dot = lqi_dot_avx512,
+    .moments = lqi_moments_avx512,
     .dot_i8 = lqi_dot_i8_avx512vbmi,
 };
 
@@ -92,6 +96,7 @@ static const struct lqi_kernels kernels_neon = {
     .widen = HALVES(widen, neon),
     .narrow = HALVES(narrow, neon),
     .dot = lqi_dot_neon,
+    .moments = lqi_moments_neon,
     .dot_i8 = lqi_dot_i8_neon,
 };
 

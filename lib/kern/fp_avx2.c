@@ -52,6 +52,39 @@ LQI_AVX2 float lqi_dot_avx2(const float *a, const float *b, size_t n)
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+/* Lanes 4 * half .. of all whole steps of 8. */
+LQI_INLINE LQI_AVX2 void fp_avx2_moments(const float *a, const float *b, size_t n, size_t half,
+                                         struct lqi_moments *sums)
+{
+  const __m256d sign = _mm256_set1_pd(-0.0);
+  __m256d aa = _mm256_loadu_pd(sums->aa + half), bb = _mm256_loadu_pd(sums->bb + half);
+  __m256d dd = _mm256_loadu_pd(sums->dd + half), ab = _mm256_loadu_pd(sums->ab + half);
+  __m256d max = _mm256_loadu_pd(sums->max + half);
+  for (size_t i = half; i + 4 <= n; i += 8) {
+    __m256d x = _mm256_cvtps_pd(_mm_loadu_ps(a + i)), y = _mm256_cvtps_pd(_mm_loadu_ps(b + i));
+    __m256d d = _mm256_sub_pd(x, y);
+    aa = _mm256_fmadd_pd(x, x, aa);
+    bb = _mm256_fmadd_pd(y, y, bb);
+    ab = _mm256_fmadd_pd(x, y, ab);
+    dd = _mm256_add_pd(dd, _mm256_mul_pd(d, d));
+    max = _mm256_max_pd(max, _mm256_andnot_pd(sign, d));
+  }
+  _mm256_storeu_pd(sums->aa + half, aa);
+  _mm256_storeu_pd(sums->bb + half, bb);
+  _mm256_storeu_pd(sums->dd + half, dd);
+  _mm256_storeu_pd(sums->ab + half, ab);
+  _mm256_storeu_pd(sums->max + half, max);
+}
+
+/* A square of a widened f32 is exact, so that fusing it into its sum changes nothing. */
+LQI_AVX2 void lqi_moments_avx2(const float *a, const float *b, size_t n, struct lqi_moments *sums)
+{
+  size_t whole = n / 8 * 8;
+  fp_avx2_moments(a, b, whole, 0, sums);
+  fp_avx2_moments(a, b, whole, 4, sums);
+  lqi_moments_c(a + whole, b + whole, n - whole, sums);
+}
+
 #define FP_AVX2_ABSMAX(suffix, dtype) \
   LQI_AVX2 float lqi_absmax_##suffix##_avx2(const void *x, size_t n) \
   { \

@@ -47,6 +47,32 @@ LQI_AVX512 float lqi_dot_avx512(const float *a, const float *b, size_t n)
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+/* A square of a widened f32 is exact, so that fusing it into its sum changes nothing. */
+LQI_AVX512 void lqi_moments_avx512(const float *a, const float *b, size_t n,
+                                   struct lqi_moments *sums)
+{
+  __m512d aa = _mm512_loadu_pd(sums->aa), bb = _mm512_loadu_pd(sums->bb);
+  __m512d dd = _mm512_loadu_pd(sums->dd), ab = _mm512_loadu_pd(sums->ab);
+  __m512d max = _mm512_loadu_pd(sums->max);
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    __m512d x = _mm512_cvtps_pd(_mm256_loadu_ps(a + i)),
+            y = _mm512_cvtps_pd(_mm256_loadu_ps(b + i));
+    __m512d d = _mm512_sub_pd(x, y);
+    aa = _mm512_fmadd_pd(x, x, aa);
+    bb = _mm512_fmadd_pd(y, y, bb);
+    ab = _mm512_fmadd_pd(x, y, ab);
+    dd = _mm512_add_pd(dd, _mm512_mul_pd(d, d));
+    max = _mm512_max_pd(max, _mm512_abs_pd(d));
+  }
+  _mm512_storeu_pd(sums->aa, aa);
+  _mm512_storeu_pd(sums->bb, bb);
+  _mm512_storeu_pd(sums->dd, dd);
+  _mm512_storeu_pd(sums->ab, ab);
+  _mm512_storeu_pd(sums->max, max);
+  lqi_moments_c(a + i, b + i, n - i, sums);
+}
+
 #define FP_AVX512_ABSMAX(suffix, dtype) \
   LQI_AVX512 float lqi_absmax_##suffix##_avx512(const void *x, size_t n) \
   { \

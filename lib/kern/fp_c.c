@@ -19,6 +19,20 @@ float lqi_dot_c(const float *a, const float *b, size_t n)
   return chain[0];
 }
 
+void lqi_moments_c(const float *a, const float *b, size_t n, struct lqi_moments *sums)
+{
+  for (size_t i = 0; i < n; i++) {
+    double x = a[i], y = b[i], d = x - y;
+    size_t l = i % 8;
+    sums->aa[l] += x * x;
+    sums->bb[l] += y * y;
+    sums->dd[l] += d * d;
+    sums->ab[l] += x * y;
+    d = fabs(d);
+    sums->max[l] = d > sums->max[l] ? d : sums->max[l];
+  }
+}
+
 #define FP_KERNELS(suffix, dtype) \
   float lqi_absmax_##suffix##_c(const void *x, size_t n) \
   { \

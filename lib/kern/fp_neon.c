@@ -51,6 +51,39 @@ float lqi_dot_neon(const float *a, const float *b, size_t n)
   return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
 }
 
+/* Lanes 2 * pair, 2 * pair + 1 of all whole steps of 8. */
+LQI_INLINE void fp_neon_moments(const float *a, const float *b, size_t n, size_t pair,
+                                struct lqi_moments *sums)
+{
+  size_t l = 2 * pair;
+  float64x2_t aa = vld1q_f64(sums->aa + l), bb = vld1q_f64(sums->bb + l);
+  float64x2_t dd = vld1q_f64(sums->dd + l), ab = vld1q_f64(sums->ab + l);
+  float64x2_t max = vld1q_f64(sums->max + l);
+  for (size_t i = l; i + 2 <= n; i += 8) {
+    float64x2_t x = vcvt_f64_f32(vld1_f32(a + i)), y = vcvt_f64_f32(vld1_f32(b + i));
+    float64x2_t d = vsubq_f64(x, y);
+    aa = vfmaq_f64(aa, x, x);
+    bb = vfmaq_f64(bb, y, y);
+    ab = vfmaq_f64(ab, x, y);
+    dd = vaddq_f64(dd, vmulq_f64(d, d));
+    max = vmaxq_f64(max, vabsq_f64(d));
+  }
+  vst1q_f64(sums->aa + l, aa);
+  vst1q_f64(sums->bb + l, bb);
+  vst1q_f64(sums->dd + l, dd);
+  vst1q_f64(sums->ab + l, ab);
+  vst1q_f64(sums->max + l, max);
+}
+
+/* A square of a widened f32 is exact, so that fusing it into its sum changes nothing. */
+void lqi_moments_neon(const float *a, const float *b, size_t n, struct lqi_moments *sums)
+{
+  size_t whole = n / 8 * 8;
+  for (size_t pair = 0; pair < 4; pair++)
+    fp_neon_moments(a, b, whole, pair, sums);
+  lqi_moments_c(a + whole, b + whole, n - whole, sums);
+}
+
 #define FP_NEON_ABSMAX(suffix, dtype) \
   float lqi_absmax_##suffix##_neon(const void *x, size_t n) \
   { \

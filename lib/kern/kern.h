@@ -92,6 +92,17 @@ typedef void lqi_narrow_fn(const float *x, size_t n, void *out);
  */
 typedef float lqi_dot_fn(const float *a, const float *b, size_t n);
 
+/*
+ * What lq_compare sums over pairs of finite values, in double: lane l takes the elements i = l mod
+ * 8 of a call in rising order. Squares and products of widened f32 are exact; only the sums, the
+ * difference and its square round.
+ */
+struct lqi_moments {
+  double aa[8], bb[8], dd[8], ab[8]; /* a^2, b^2, (a - b)^2, a b */
+  double max[8];                     /* largest |a - b| */
+};
+typedef void lqi_moments_fn(const float *a, const float *b, size_t n, struct lqi_moments *sums);
+
 /* Exact inner product of int8 codes; n < 2^17, so that int32 cannot overflow. */
 typedef int32_t lqi_dot_i8_fn(const int8_t *a, const int8_t *b, size_t n);
 
@@ -106,6 +117,7 @@ struct lqi_kernels {
   lqi_widen_fn *widen[LQI_FLOATS];
   lqi_narrow_fn *narrow[LQI_FLOATS];
   lqi_dot_fn *dot;
+  lqi_moments_fn *moments;
   lqi_dot_i8_fn *dot_i8;
 };
 
