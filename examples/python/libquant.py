@@ -316,6 +316,14 @@ def _array(a, dtype=None, what="array", any_strides=False):
     return np.require(a, requirements=["C", "ALIGNED"]), number
 
 
+def _empty_aligned(shape, dtype):
+    """np.empty at the start of a cache line, where results can be stored past the caches."""
+    count = int(np.prod(shape, dtype=np.uint64)) * np.dtype(dtype).itemsize
+    room = np.empty(count + 64, np.uint8)
+    skip = -room.ctypes.data % 64
+    return room[skip : skip + count].view(dtype).reshape(shape)
+
+
 def _dims(shape):
     return (_u64 * max(len(shape), 1))(*shape)
 
@@ -424,7 +432,7 @@ class Tensor:
                 raise Error(_ARGUMENT, "rows must be a slice of step 1")
             shape = (max(stop - first, 0), columns)
         if out is None:
-            out = np.empty(shape, _DTYPES[number][2])
+            out = _empty_aligned(shape, _DTYPES[number][2])
         if (
             out.shape != shape
             or out.dtype != _DTYPES[number][2]
