@@ -531,7 +531,8 @@ LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row,
  * y_dtype, at i * y_stride. bias: N f32 values or NULL. Weights are decoded to f32, products
  * accumulated in f32 in an order that depends on K alone, and rounded once to y_dtype: the same
  * bits for any number of threads, any m and any machine. x, y and bias do not overlap.
- * LQ_E_ARGUMENT, LQ_E_SHAPE (a stride below its row), LQ_E_MEMORY (work space of one row a thread).
+ * LQ_E_ARGUMENT, LQ_E_SHAPE (a stride below its row), LQ_E_MEMORY (work space of some rows a
+ * thread).
  */
 LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x,
                            uint64_t x_stride, const float *bias, int32_t y_dtype, void *y,

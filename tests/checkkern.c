@@ -380,6 +380,23 @@ static void check_dot(const struct lqi_kernels *k, const struct lqi_kernels *c, 
   CHECK(same_floats(&got, &want, 0, 1), "n %zu: %a instead of %a", n, (double)got, (double)want);
 }
 
+static void check_dots(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  (void)d;
+  size_t n = random_below(80), rows_a = random_below(10), rows_b = random_below(16);
+  size_t stride_a = n + random_below(5), stride_b = n + random_below(5), stride = rows_a + 3;
+  float *a = place(&input[0], rows_a ? (rows_a - 1) * stride_a + n : 0, 4, random_shift());
+  float *b = place(&input[1], rows_b ? (rows_b - 1) * stride_b + n : 0, 4, random_shift());
+  fill(a, 0, input[0].bytes / 4, 64, NULL, 0);
+  fill(b, 0, input[1].bytes / 4, 64, NULL, 0);
+  struct lqi_rows rows[2] = {{a, stride_a, rows_a}, {b, stride_b, rows_b}};
+  size_t count = rows_a && rows_b ? (rows_b - 1) * stride + rows_a : 0;
+  float *want = place(&expected[0], count, 4, 0), *got = place(&output[0], count, 4, 1);
+  c->dots(rows[0], rows[1], n, want, stride);
+  k->dots(rows[0], rows[1], n, got, stride);
+  CHECK(same_floats(got, want, 0, count), "%zu x %zu rows of %zu", rows_a, rows_b, n);
+}
+
 static void check_moments(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
   (void)d;
@@ -486,6 +503,14 @@ static void time_dot(const struct lqi_kernels *k, uint32_t d, const struct work 
   sink = k->dot(w->x, w->y, w->n);
 }
 
+/* As many products of 1024 as the work has elements, times 48. */
+static void time_dots(const struct lqi_kernels *k, uint32_t d, const struct work *w)
+{
+  (void)d;
+  for (size_t i = 0; i + 4096 <= w->n; i += 4096)
+    k->dots((struct lqi_rows){w->x + i, 1024, 4}, (struct lqi_rows){w->x, 1024, 48}, 1024, w->y, 4);
+}
+
 static void time_moments(const struct lqi_kernels *k, uint32_t d, const struct work *w)
 {
   struct lqi_moments m = {{0}, {0}, {0}, {0}, {0}};
@@ -526,6 +551,7 @@ static const struct row {
     {"widen", check_widen, time_widen, LQI_FLOATS, 1, 4},
     {"narrow", check_narrow, time_narrow, LQI_FLOATS, 1, 4},
     {"dot", check_dot, time_dot, 1, 2, 0},
+    {"dots", check_dots, time_dots, 1, 1, 0},
     {"moments", check_moments, time_moments, 1, 2, 0},
     {"dot_i8", check_dot_i8, time_dot_i8, 1, 0, 2},
 };

@@ -101,9 +101,31 @@ struct product {
   void *y;
   uint64_t y_stride;
   float step;        /* lq_matmul_int8 */
-  float *rows;       /* one decoded row of W a task */
+  uint64_t band;     /* rows of W that are decoded at a time */
+  float *room;       /* of each task: a decoded band, and X_ROWS * band results */
   uint64_t per_task; /* rows of W a task */
 };
+
+/* Rows of x that pass over a decoded band at a time; a multiple of every kernel's tile. */
+#define X_ROWS 48
+
+/* The work space of a task: band * K decoded weights, then the results. */
+static uint64_t room_of(const struct product *p)
+{
+  return p->band * p->weight->shape.cols + X_ROWS * p->band;
+}
+
+/* tile[rows][band] + bias to rows first .. of y at column n. */
+static void store_tile(const struct product *p, const float *tile, uint64_t first, uint64_t rows,
+                       uint64_t n, uint64_t count)
+{
+  for (uint64_t i = 0; i < rows; i++)
+    for (uint64_t j = 0; j < count; j++) {
+      float sum = tile[i * p->band + j];
+      lqi_store(p->y, p->y_dtype, (first + i) * p->y_stride + n + j,
+                p->bias != NULL ? sum + p->bias[n + j] : sum);
+    }
+}
 
 static void product_task(void *arg, uint32_t index)
 {
@@ -111,33 +133,47 @@ static void product_task(void *arg, uint32_t index)
   const struct lqi_shape *shape = &p->weight->shape;
   uint64_t k = shape->cols, first = index * p->per_task,
            end = lqi_min_u64(first + p->per_task, shape->rows);
-  float *row = p->rows + index * k;
-  for (uint64_t n = first; n < end; n++) {
-    p->weight->method->decode(p->weight, p->kern, n * k, k, LQ_F32, row, 0);
-    for (uint64_t i = 0; i < p->m; i++) {
-      float sum = p->kern->dot(row, p->x + i * p->x_stride, (size_t)k);
-      lqi_store(p->y, p->y_dtype, i * p->y_stride + n, p->bias != NULL ? sum + p->bias[n] : sum);
+  float *decoded = p->room + index * room_of(p), *tile = decoded + p->band * k;
+  for (uint64_t n = first, count; n < end; n += count) {
+    count = lqi_min_u64(p->band, end - n);
+    p->weight->method->decode(p->weight, p->kern, n * k, count * k, LQ_F32, decoded, 0);
+    struct lqi_rows a = {decoded, (size_t)k, (size_t)count};
+    for (uint64_t i = 0; i < p->m; i += X_ROWS) {
+      uint64_t rows = lqi_min_u64(X_ROWS, p->m - i);
+      struct lqi_rows b = {p->x + i * p->x_stride, (size_t)p->x_stride, (size_t)rows};
+      p->kern->dots(a, b, (size_t)k, tile, (size_t)p->band);
+      store_tile(p, tile, i, rows, n, count);
     }
   }
 }
 
-/* One decoded row of W a task, as many tasks as may run at once; 0 rows: no work. */
+/* As many rows as stay in a second-level cache, but whole tiles. */
+static uint64_t band_of(const struct lqi_shape *shape)
+{
+  uint64_t band = (UINT64_C(1) << 16) / (shape->cols | 1) / 4 * 4;
+  return lqi_min_u64(band < 4 ? 4 : band > 32 ? 32 : band, shape->rows);
+}
+
+/* Work space for as many tasks as may run at once; 0 rows: no work. */
 static lq_status run_product(const struct lqi_mem *mem, const struct lqi_par *par,
                              struct product *p, lq_task_fn task)
 {
   uint64_t n = p->weight->shape.rows, k = p->weight->shape.cols, bytes;
   if (n == 0 || p->m == 0)
     return LQ_OK;
-  uint64_t workers = n * k * p->m < LQI_TASK_ELEMENTS ? 1 : lqi_min_u64(lqi_par_workers(par), n);
-  p->per_task = lqi_ceil_div(n, workers);
+  p->band = band_of(&p->weight->shape);
+  uint64_t bands = lqi_ceil_div(n, p->band);
+  uint64_t workers =
+      n * k * p->m < LQI_TASK_ELEMENTS ? 1 : lqi_min_u64(lqi_par_workers(par), bands);
+  p->per_task = lqi_ceil_div(bands, workers) * p->band;
   uint64_t tasks = lqi_ceil_div(n, p->per_task);
-  if (lqi_mul_overflows(tasks * sizeof(float), k, &bytes))
+  if (lqi_mul_overflows(p->band * tasks * sizeof(float), k + X_ROWS, &bytes))
     return LQ_E_OVERFLOW;
-  p->rows = lqi_alloc(mem, bytes);
-  if (p->rows == NULL)
+  p->room = lqi_alloc(mem, bytes);
+  if (p->room == NULL)
     return LQ_E_MEMORY;
   lqi_parallel(par, (uint32_t)tasks, task, p);
-  lqi_free(mem, p->rows, bytes);
+  lqi_free(mem, p->room, bytes);
   return LQ_OK;
 }
 
@@ -217,7 +253,7 @@ static void int8_task(void *arg, uint32_t index)
   const int8_t *w_codes = p->weight->plane[LQI_CODES].data, *codes = x->plane[LQI_CODES].data;
   const float *w_scales = p->weight->plane[LQI_SCALES].data, *x_scales = x->plane[LQI_SCALES].data;
   int dense = x->plane[LQI_OUTLIERS].bytes != 0;
-  float *row = p->rows + index * k;
+  float *row = p->room + index * room_of(p);
   for (uint64_t n = first; n < end; n++) {
     if (dense)
       p->weight->method->decode(p->weight, p->kern, n * k, k, LQ_F32, row, 0);

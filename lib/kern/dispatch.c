@@ -30,6 +30,7 @@ static const struct lqi_kernels kernels_c = {
     .widen = FLOATS(widen, c),
     .narrow = FLOATS(narrow, c),
     .dot = lqi_dot_c,
+    .dots = lqi_dots_c,
     .moments = lqi_moments_c,
     .dot_i8 = lqi_dot_i8_c,
 };
@@ -47,6 +48,7 @@ static const struct lqi_kernels kernels_avx2 = {
     .widen = HALVES(widen, avx2),
     .narrow = HALVES(narrow, avx2),
     .dot = lqi_dot_avx2,
+    .dots = lqi_dots_avx2,
     .moments = lqi_moments_avx2,
     .dot_i8 = lqi_dot_i8_avx2,
 };
@@ -62,6 +64,7 @@ static const struct lqi_kernels kernels_avx512 = {
     .widen = HALVES(widen, avx512),
     .narrow = HALVES(narrow, avx512),
     .dot = lqi_dot_avx512,
+    .dots = lqi_dots_avx512,
     .moments = lqi_moments_avx512,
     .dot_i8 = lqi_dot_i8_avx512,
 };
@@ -77,6 +80,7 @@ static const struct lqi_kernels kernels_avx512vbmi = {
     .widen = HALVES(widen, avx512),
     .narrow = HALVES(narrow, avx512),
     .dot = lqi_dot_avx512,
+    .dots = lqi_dots_avx512,
     .moments = lqi_moments_avx512,
     .dot_i8 = lqi_dot_i8_avx512vbmi,
 };
@@ -96,6 +100,7 @@ static const struct lqi_kernels kernels_neon = {
     .widen = HALVES(widen, neon),
     .narrow = HALVES(narrow, neon),
     .dot = lqi_dot_neon,
+    .dots = lqi_dots_neon,
     .moments = lqi_moments_neon,
     .dot_i8 = lqi_dot_i8_neon,
 };

@@ -19,6 +19,13 @@ float lqi_dot_c(const float *a, const float *b, size_t n)
   return chain[0];
 }
 
+void lqi_dots_c(struct lqi_rows a, struct lqi_rows b, size_t n, float *out, size_t stride)
+{
+  for (size_t j = 0; j < b.count; j++)
+    for (size_t i = 0; i < a.count; i++)
+      out[j * stride + i] = lqi_dot_c(a.from + i * a.stride, b.from + j * b.stride, n);
+}
+
 void lqi_moments_c(const float *a, const float *b, size_t n, struct lqi_moments *sums)
 {
   for (size_t i = 0; i < n; i++) {

@@ -92,6 +92,15 @@ typedef void lqi_narrow_fn(const float *x, size_t n, void *out);
  */
 typedef float lqi_dot_fn(const float *a, const float *b, size_t n);
 
+/* Rows of a matrix: row r begins at from + r * stride. */
+struct lqi_rows {
+  const float *from;
+  size_t stride, count;
+};
+
+/* out[j * stride + i] = the inner product, as above, of row i of a and row j of b, n elements. */
+typedef void lqi_dots_fn(struct lqi_rows a, struct lqi_rows b, size_t n, float *out, size_t stride);
+
 /*
  * What lq_compare sums over pairs of finite values, in double: lane l takes the elements i = l mod
  * 8 of a call in rising order. Squares and products of widened f32 are exact; only the sums, the
@@ -117,6 +126,7 @@ struct lqi_kernels {
   lqi_widen_fn *widen[LQI_FLOATS];
   lqi_narrow_fn *narrow[LQI_FLOATS];
   lqi_dot_fn *dot;
+  lqi_dots_fn *dots;
   lqi_moments_fn *moments;
   lqi_dot_i8_fn *dot_i8;
 };
