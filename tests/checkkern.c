@@ -397,12 +397,12 @@ static void check_dots(const struct lqi_kernels *k, const struct lqi_kernels *c,
   CHECK(same_floats(got, want, 0, count), "%zu x %zu rows of %zu", rows_a, rows_b, n);
 }
 
-static void check_moments(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+static void check_deviation(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
   (void)d;
   size_t n = random_count();
   float *a = place(&input[0], n, 4, random_shift()), *b = place(&input[1], n, 4, random_shift());
-  struct lqi_moments want, got;
+  struct lqi_deviation want, got;
   for (size_t i = 0; i < n; i++) {
     a[i] = random_value(WIDE, 1.0f);
     b[i] = random_below(2) ? random_value(WIDE, 1.0f) : a[i] + random_value(NORMAL, 0.01f);
@@ -410,8 +410,8 @@ static void check_moments(const struct lqi_kernels *k, const struct lqi_kernels 
   for (size_t l = 0; l < sizeof want / sizeof(double); l++)
     ((double *)(void *)&want)[l] = rng_uniform(&seed);
   got = want;
-  c->moments(a, b, n, &want);
-  k->moments(a, b, n, &got);
+  c->deviation(a, b, n, &want);
+  k->deviation(a, b, n, &got);
   CHECK(memcmp(&got, &want, sizeof got) == 0, "n %zu", n);
 }
 
@@ -511,11 +511,11 @@ static void time_dots(const struct lqi_kernels *k, uint32_t d, const struct work
     k->dots((struct lqi_rows){w->x + i, 1024, 4}, (struct lqi_rows){w->x, 1024, 48}, 1024, w->y, 4);
 }
 
-static void time_moments(const struct lqi_kernels *k, uint32_t d, const struct work *w)
+static void time_deviation(const struct lqi_kernels *k, uint32_t d, const struct work *w)
 {
-  struct lqi_moments m = {{0}, {0}, {0}, {0}, {0}};
+  struct lqi_deviation m = {{0}, {0}, {0}, {0}, {0}};
   (void)d;
-  k->moments(w->x, w->y, w->n, &m);
+  k->deviation(w->x, w->y, w->n, &m);
   sink = (float)m.dd[0];
 }
 
@@ -552,7 +552,7 @@ static const struct row {
     {"narrow", check_narrow, time_narrow, LQI_FLOATS, 1, 4},
     {"dot", check_dot, time_dot, 1, 2, 0},
     {"dots", check_dots, time_dots, 1, 1, 0},
-    {"moments", check_moments, time_moments, 1, 2, 0},
+    {"deviation", check_deviation, time_deviation, 1, 2, 0},
     {"dot_i8", check_dot_i8, time_dot_i8, 1, 0, 2},
 };
 

@@ -34,7 +34,7 @@ static int both_special(float a, float b)
 }
 
 /* What the kernel does, for pieces that hold values which are not finite. */
-static void add_special(struct lqi_moments *m, const float *a, const float *b, size_t n)
+static void add_special(struct lqi_deviation *m, const float *a, const float *b, size_t n)
 {
   for (size_t i = 0; i < n; i++) {
     double x = a[i], y = b[i], d = x - y, e = fabs(d);
@@ -51,7 +51,7 @@ static void add_special(struct lqi_moments *m, const float *a, const float *b, s
 }
 
 /* The first place of the largest error; it is looked for only where it has grown. */
-static void note_max(struct sums *s, const struct lqi_moments *m, const float *a, const float *b,
+static void note_max(struct sums *s, const struct lqi_deviation *m, const float *a, const float *b,
                      size_t n, uint64_t first)
 {
   double max = s->max;
@@ -70,7 +70,7 @@ static void note_max(struct sums *s, const struct lqi_moments *m, const float *a
 }
 
 /* Lanes in rising order. */
-static void add_lanes(struct sums *s, const struct lqi_moments *m)
+static void add_lanes(struct sums *s, const struct lqi_deviation *m)
 {
   for (size_t l = 0; l < 8; l++) {
     s->aa += m->aa[l];
@@ -85,14 +85,14 @@ static void compare_part(const struct compare_tasks *t, uint64_t part, float *ro
   uint64_t first = part * LQI_TASK_ELEMENTS,
            end = lqi_min_u64(first + LQI_TASK_ELEMENTS, t->a->shape.count);
   struct sums s = {0};
-  struct lqi_moments m = {{0}, {0}, {0}, {0}, {0}};
+  struct lqi_deviation m = {{0}, {0}, {0}, {0}, {0}};
   for (; first < end; first += PIECE) {
     size_t n = (size_t)lqi_min_u64(PIECE, end - first);
     t->a->method->decode(t->a, t->kern, first, n, LQ_F32, room, 0);
     t->b->method->decode(t->b, t->kern, first, n, LQ_F32, room + PIECE, 0);
     if (lqi_is_finite(t->kern->absmax[0](room, n)) &&
         lqi_is_finite(t->kern->absmax[0](room + PIECE, n)))
-      t->kern->moments(room, room + PIECE, n, &m);
+      t->kern->deviation(room, room + PIECE, n, &m);
     else
       add_special(&m, room, room + PIECE, n);
     note_max(&s, &m, room, room + PIECE, n, first);

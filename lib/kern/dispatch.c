@@ -31,7 +31,7 @@ static const struct lqi_kernels kernels_c = {
     .narrow = FLOATS(narrow, c),
     .dot = lqi_dot_c,
     .dots = lqi_dots_c,
-    .moments = lqi_moments_c,
+    .deviation = lqi_deviation_c,
     .dot_i8 = lqi_dot_i8_c,
 };
 
@@ -49,7 +49,7 @@ static const struct lqi_kernels kernels_avx2 = {
     .narrow = HALVES(narrow, avx2),
     .dot = lqi_dot_avx2,
     .dots = lqi_dots_avx2,
-    .moments = lqi_moments_avx2,
+    .deviation = lqi_deviation_avx2,
     .dot_i8 = lqi_dot_i8_avx2,
 };
 
@@ -65,7 +65,7 @@ static const struct lqi_kernels kernels_avx512 = {
     .narrow = HALVES(narrow, avx512),
     .dot = lqi_dot_avx512,
     .dots = lqi_dots_avx512,
-    .moments = lqi_moments_avx512,
+    .deviation = lqi_deviation_avx512,
     .dot_i8 = lqi_dot_i8_avx512,
 };
 
@@ -81,7 +81,7 @@ static const struct lqi_kernels kernels_avx512vbmi = {
     .narrow = HALVES(narrow, avx512),
     .dot = lqi_dot_avx512,
     .dots = lqi_dots_avx512,
-    .moments = lqi_moments_avx512,
+    .deviation = lqi_deviation_avx512,
     .dot_i8 = lqi_dot_i8_avx512vbmi,
 };
 
@@ -101,7 +101,7 @@ static const struct lqi_kernels kernels_neon = {
     .narrow = HALVES(narrow, neon),
     .dot = lqi_dot_neon,
     .dots = lqi_dots_neon,
-    .moments = lqi_moments_neon,
+    .deviation = lqi_deviation_neon,
     .dot_i8 = lqi_dot_i8_neon,
 };
 

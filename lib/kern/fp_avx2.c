@@ -53,8 +53,8 @@ LQI_AVX2 float lqi_dot_avx2(const float *a, const float *b, size_t n)
 }
 
 /* Lanes 4 * half .. of all whole steps of 8. */
-LQI_INLINE LQI_AVX2 void fp_avx2_moments(const float *a, const float *b, size_t n, size_t half,
-                                         struct lqi_moments *sums)
+LQI_INLINE LQI_AVX2 void fp_avx2_deviation(const float *a, const float *b, size_t n, size_t half,
+                                           struct lqi_deviation *sums)
 {
   const __m256d sign = _mm256_set1_pd(-0.0);
   __m256d aa = _mm256_loadu_pd(sums->aa + half), bb = _mm256_loadu_pd(sums->bb + half);
@@ -77,12 +77,13 @@ LQI_INLINE LQI_AVX2 void fp_avx2_moments(const float *a, const float *b, size_t 
 }
 
 /* A square of a widened f32 is exact, so that fusing it into its sum changes nothing. */
-LQI_AVX2 void lqi_moments_avx2(const float *a, const float *b, size_t n, struct lqi_moments *sums)
+LQI_AVX2 void lqi_deviation_avx2(const float *a, const float *b, size_t n,
+                                 struct lqi_deviation *sums)
 {
   size_t whole = n / 8 * 8;
-  fp_avx2_moments(a, b, whole, 0, sums);
-  fp_avx2_moments(a, b, whole, 4, sums);
-  lqi_moments_c(a + whole, b + whole, n - whole, sums);
+  fp_avx2_deviation(a, b, whole, 0, sums);
+  fp_avx2_deviation(a, b, whole, 4, sums);
+  lqi_deviation_c(a + whole, b + whole, n - whole, sums);
 }
 
 #define FP_AVX2_ABSMAX(suffix, dtype) \

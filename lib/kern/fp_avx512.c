@@ -48,8 +48,8 @@ LQI_AVX512 float lqi_dot_avx512(const float *a, const float *b, size_t n)
 }
 
 /* A square of a widened f32 is exact, so that fusing it into its sum changes nothing. */
-LQI_AVX512 void lqi_moments_avx512(const float *a, const float *b, size_t n,
-                                   struct lqi_moments *sums)
+LQI_AVX512 void lqi_deviation_avx512(const float *a, const float *b, size_t n,
+                                     struct lqi_deviation *sums)
 {
   __m512d aa = _mm512_loadu_pd(sums->aa), bb = _mm512_loadu_pd(sums->bb);
   __m512d dd = _mm512_loadu_pd(sums->dd), ab = _mm512_loadu_pd(sums->ab);
@@ -70,7 +70,7 @@ LQI_AVX512 void lqi_moments_avx512(const float *a, const float *b, size_t n,
   _mm512_storeu_pd(sums->dd, dd);
   _mm512_storeu_pd(sums->ab, ab);
   _mm512_storeu_pd(sums->max, max);
-  lqi_moments_c(a + i, b + i, n - i, sums);
+  lqi_deviation_c(a + i, b + i, n - i, sums);
 }
 
 #define FP_AVX512_ABSMAX(suffix, dtype) \

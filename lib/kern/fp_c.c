@@ -26,7 +26,7 @@ void lqi_dots_c(struct lqi_rows a, struct lqi_rows b, size_t n, float *out, size
       out[j * stride + i] = lqi_dot_c(a.from + i * a.stride, b.from + j * b.stride, n);
 }
 
-void lqi_moments_c(const float *a, const float *b, size_t n, struct lqi_moments *sums)
+void lqi_deviation_c(const float *a, const float *b, size_t n, struct lqi_deviation *sums)
 {
   for (size_t i = 0; i < n; i++) {
     double x = a[i], y = b[i], d = x - y;

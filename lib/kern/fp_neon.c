@@ -52,8 +52,8 @@ float lqi_dot_neon(const float *a, const float *b, size_t n)
 }
 
 /* Lanes 2 * pair, 2 * pair + 1 of all whole steps of 8. */
-LQI_INLINE void fp_neon_moments(const float *a, const float *b, size_t n, size_t pair,
-                                struct lqi_moments *sums)
+LQI_INLINE void fp_neon_deviation(const float *a, const float *b, size_t n, size_t pair,
+                                  struct lqi_deviation *sums)
 {
   size_t l = 2 * pair;
   float64x2_t aa = vld1q_f64(sums->aa + l), bb = vld1q_f64(sums->bb + l);
@@ -76,12 +76,12 @@ LQI_INLINE void fp_neon_moments(const float *a, const float *b, size_t n, size_t
 }
 
 /* A square of a widened f32 is exact, so that fusing it into its sum changes nothing. */
-void lqi_moments_neon(const float *a, const float *b, size_t n, struct lqi_moments *sums)
+void lqi_deviation_neon(const float *a, const float *b, size_t n, struct lqi_deviation *sums)
 {
   size_t whole = n / 8 * 8;
   for (size_t pair = 0; pair < 4; pair++)
-    fp_neon_moments(a, b, whole, pair, sums);
-  lqi_moments_c(a + whole, b + whole, n - whole, sums);
+    fp_neon_deviation(a, b, whole, pair, sums);
+  lqi_deviation_c(a + whole, b + whole, n - whole, sums);
 }
 
 #define FP_NEON_ABSMAX(suffix, dtype) \

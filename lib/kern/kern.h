@@ -106,11 +106,11 @@ typedef void lqi_dots_fn(struct lqi_rows a, struct lqi_rows b, size_t n, float *
  * 8 of a call in rising order. Squares and products of widened f32 are exact; only the sums, the
  * difference and its square round.
  */
-struct lqi_moments {
+struct lqi_deviation {
   double aa[8], bb[8], dd[8], ab[8]; /* a^2, b^2, (a - b)^2, a b */
   double max[8];                     /* largest |a - b| */
 };
-typedef void lqi_moments_fn(const float *a, const float *b, size_t n, struct lqi_moments *sums);
+typedef void lqi_deviation_fn(const float *a, const float *b, size_t n, struct lqi_deviation *sums);
 
 /* Exact inner product of int8 codes; n < 2^17, so that int32 cannot overflow. */
 typedef int32_t lqi_dot_i8_fn(const int8_t *a, const int8_t *b, size_t n);
@@ -127,7 +127,7 @@ struct lqi_kernels {
   lqi_narrow_fn *narrow[LQI_FLOATS];
   lqi_dot_fn *dot;
   lqi_dots_fn *dots;
-  lqi_moments_fn *moments;
+  lqi_deviation_fn *deviation;
   lqi_dot_i8_fn *dot_i8;
 };
 
