@@ -236,6 +236,35 @@ static void check_rows(void)
   CHECK(rows_largest(y, N) == 5, "the first of the largest");
 }
 
+/* Against the exponential of double precision, in every place of a vector, and at the ends. */
+static void check_exp(void)
+{
+  const float ends[] = {-INFINITY, -1e30f, -87.4f, 0, 88.8f, 1e30f, INFINITY, NAN};
+  float x[43];
+  double worst = 0;
+  for (int i = -87330; i < 87970; i += 40) {
+    for (int k = 0; k < 43; k++)
+      x[k] = (float)(i + k) * 1e-3f;
+    rows_exp(x, 43);
+    for (int k = 0; k < 43; k++) {
+      double expected = exp((double)((float)(i + k) * 1e-3f)), d = (double)x[k] / expected - 1;
+      worst = fabs(d) > worst || isnan(d) ? fabs(d) : worst;
+    }
+  }
+  CHECK(worst < 2 * 0x1p-23, "relative error %g", worst);
+  memcpy(x, ends, sizeof ends);
+  rows_exp(x, 8);
+  CHECK(x[0] == 0 && x[1] == 0 && x[2] == 0 && x[3] == 1, "%g %g %g %g", (double)x[0], (double)x[1],
+        (double)x[2], (double)x[3]);
+  CHECK(isinf(x[4]) && isinf(x[5]) && isinf(x[6]) && isnan(x[7]), "%g %g %g %g", (double)x[4],
+        (double)x[5], (double)x[6], (double)x[7]);
+  x[0] = 1;
+  x[1] = NAN;
+  CHECK(isnan(rows_log_sum_exp(x, 2)), "NaN is lost");
+  rows_softmax(x, 2, 1);
+  CHECK(isnan(x[0]), "NaN is lost");
+}
+
 /* ---- the choice of a token ---- */
 
 static void draw_many(const sampling *how, const float *logits, size_t vocab, size_t *counts,
@@ -460,6 +489,7 @@ int main(int argc, char **argv)
   check_ids();
   check_activations();
   check_rows();
+  check_exp();
   check_choice();
   check_team();
   check_divergence(test_vectors(argc, argv));

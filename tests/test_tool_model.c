@@ -289,7 +289,10 @@ static void check_excerpt(const char *folder)
   if (!CHECK(tokens && position && expected && nll && count == 2 * CTX, "no vectors") ||
       !CHECK(enter(&w, folder, 2, &why), "%s", why.text))
     return;
-  float *got = predict(&w, tokens, 1, CTX, &why);
+  /* The last position and the second window take half the time, which emulators feel. */
+  positions -= !test_is_long();
+  windows -= !test_is_long();
+  float *got = predict(&w, tokens, 1, (size_t)position[positions - 1] + 1, &why);
   for (size_t i = 0; i < positions && got != NULL; i++)
     for (size_t k = 0; k < VOCAB; k++) {
       double d =
@@ -300,7 +303,8 @@ static void check_excerpt(const char *folder)
   CHECK(got != NULL, "%s", why.text);
   free(got);
   perplexity p = {.n = w.n, .tokens = tokens, .windows = &list, .bos = -1, .nll = own};
-  CHECK(windows_make(&list, "gptq", count, CTX, 0, 0, "text", &why) && perplexity_run(&p, &why),
+  CHECK(windows_make(&list, "gptq", count, CTX, 0, windows, "text", &why) &&
+            perplexity_run(&p, &why),
         "%s", why.text);
   for (size_t i = 0; i < windows; i++)
     CHECK(fabs(own[i] - nll[i]) < 1e-5, "window %zu: %.9f, not %.9f", i, own[i], nll[i]);
