@@ -24,6 +24,8 @@ static const verb_entry verbs[] = {
     {"dequantize", verb_dequantize, "restore a quantized model to dense weights"},
     {"inspect", verb_inspect, "show what a model holds and check it"},
     {"compare", verb_compare, "measure how far one model is from another"},
+    {"eval", verb_eval, "measure how well a model predicts a text"},
+    {"generate", verb_generate, "continue a text"},
     {"bench", verb_bench, "measure the library against this machine's limits"},
 };
 

@@ -7,8 +7,8 @@
 #ifndef QUANT_COMMANDS_BENCH_H
 #define QUANT_COMMANDS_BENCH_H
 
+#include "../model/pool.h"
 #include "common.h"
-#include "pool.h"
 
 #include <libquant.h>
 

@@ -8,8 +8,8 @@
 
 #include "../files/buf.h"
 #include "../files/fail.h"
+#include "../model/pool.h"
 #include "../ui/args.h"
-#include "pool.h"
 
 #include <libquant.h>
 

@@ -5,13 +5,13 @@
  * the weights decode to. Tensors of types that it has not (integers, f64) are compared byte by
  * byte.
  */
+#include "../model/weight.h"
 #include "../ui/progress.h"
 #include "../ui/table.h"
 #include "../ui/units.h"
 #include "common.h"
 #include "pipeline.h"
 #include "verbs.h"
-#include "weight.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -6,6 +6,7 @@
  * nothing waits in between. A weight goes to the shard of its codes.
  */
 #include "../files/output.h"
+#include "../model/weight.h"
 #include "../ui/progress.h"
 #include "../ui/units.h"
 #include "common.h"
@@ -13,7 +14,6 @@
 #include "pipeline.h"
 #include "rewrite.h"
 #include "verbs.h"
-#include "weight.h"
 
 #include <stdio.h>
 #include <stdlib.h>

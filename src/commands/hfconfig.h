@@ -8,8 +8,8 @@
 #define QUANT_COMMANDS_HFCONFIG_H
 
 #include "../files/json.h"
+#include "../model/weight.h"
 #include "recipe.h"
-#include "weight.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,6 +4,7 @@
  * Must not know: layouts. Every quantized weight is read and put together by the library, so a
  * model that passes has no defect that the library can see.
  */
+#include "../model/weight.h"
 #include "../ui/progress.h"
 #include "../ui/table.h"
 #include "../ui/units.h"
@@ -11,7 +12,6 @@
 #include "hfconfig.h"
 #include "recipe.h"
 #include "verbs.h"
-#include "weight.h"
 
 #include <stdio.h>
 #include <stdlib.h>

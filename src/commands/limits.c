@@ -9,8 +9,8 @@
  */
 #include "limits.h"
 
+#include "../model/huge.h"
 #include "common.h"
-#include "huge.h"
 
 #include <errno.h>
 #include <pthread.h>

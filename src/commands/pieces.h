@@ -7,9 +7,9 @@
 #ifndef QUANT_COMMANDS_PIECES_H
 #define QUANT_COMMANDS_PIECES_H
 
+#include "../model/weight.h"
 #include "rewrite.h"
 #include "spool.h"
-#include "weight.h"
 
 #include <libquant.h>
 

@@ -7,10 +7,10 @@
 #ifndef QUANT_COMMANDS_QUANTIZE_H
 #define QUANT_COMMANDS_QUANTIZE_H
 
+#include "../model/weight.h"
 #include "../ui/progress.h"
 #include "common.h"
 #include "recipe.h"
-#include "weight.h"
 
 #include <libquant.h>
 

@@ -11,8 +11,8 @@
 #ifndef QUANT_COMMANDS_SELECT_H
 #define QUANT_COMMANDS_SELECT_H
 
+#include "../model/weight.h"
 #include "../ui/args.h"
-#include "weight.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -16,6 +16,8 @@ bool verb_quantize(int argc, char **argv, fail *why);
 bool verb_dequantize(int argc, char **argv, fail *why);
 bool verb_inspect(int argc, char **argv, fail *why);
 bool verb_compare(int argc, char **argv, fail *why);
+bool verb_eval(int argc, char **argv, fail *why);
+bool verb_generate(int argc, char **argv, fail *why);
 bool verb_bench(int argc, char **argv, fail *why);
 
 #endif

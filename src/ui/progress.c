@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_COLUMNS = 240, BAR = 24 };
+enum { LINE_MAX_COLUMNS = 240, BAR = 24, RATE_TEXT = UNITS_TEXT + 32 };
 
 static const double pause_between = 0.1; /* seconds; faster is not seen and costs the terminal */
 
@@ -52,9 +52,19 @@ static void erase(progress *p)
   p->visible = false;
 }
 
+static void rate_text(const progress *p, char out[RATE_TEXT], uint64_t done, double spent)
+{
+  char text[UNITS_TEXT];
+  if (p->unit == NULL)
+    snprintf(out, RATE_TEXT, "%s", units_rate(text, (double)done, spent));
+  else
+    snprintf(out, RATE_TEXT, "%s %s/s",
+             units_count(text, spent > 0 ? (uint64_t)((double)done / spent) : 0), p->unit);
+}
+
 static void draw(progress *p, double at)
 {
-  char bar[BAR + 1], rate[UNITS_TEXT], left[UNITS_TEXT], line[LINE_MAX_COLUMNS + 512];
+  char bar[BAR + 1], rate[RATE_TEXT], left[UNITS_TEXT], line[LINE_MAX_COLUMNS + 512];
   uint64_t done = atomic_load(&p->done);
   double part = p->total > 0 ? (double)done / (double)p->total : 0, spent = at - p->started;
   part = part < 1 ? part : 1;
@@ -62,7 +72,7 @@ static void draw(progress *p, double at)
   memset(bar, '#', (size_t)full);
   memset(bar + full, '.', (size_t)(BAR - full));
   bar[BAR] = 0;
-  units_rate(rate, (double)done, spent);
+  rate_text(p, rate, done, spent);
   units_time(left, part > 0 ? spent * (1 - part) / part : -1);
   snprintf(line, sizeof line, "%.60s [%s] %3.0f%%  %s  %s left  %s", p->title, bar, 100 * part,
            rate, left, p->item);
@@ -84,6 +94,7 @@ void progress_start(progress *p, const char *title, uint64_t total_bytes, bool q
   bool bar = isatty(STDERR_FILENO) && (term == NULL || strcmp(term, "dumb") != 0);
   p->way = quiet ? PROGRESS_QUIET : bar ? PROGRESS_BAR : PROGRESS_LINES;
   p->title = title;
+  p->unit = NULL;
   p->total = total_bytes;
   atomic_init(&p->done, 0);
   atomic_flag_clear(&p->drawing);
@@ -91,6 +102,11 @@ void progress_start(progress *p, const char *title, uint64_t total_bytes, bool q
   p->drawn = 0;
   p->item[0] = 0;
   p->visible = false;
+}
+
+void progress_unit(progress *p, const char *unit)
+{
+  p->unit = unit;
 }
 
 void progress_item(progress *p, const char *name)

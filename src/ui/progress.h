@@ -24,6 +24,7 @@ typedef enum progress_way { PROGRESS_QUIET, PROGRESS_LINES, PROGRESS_BAR } progr
 typedef struct progress {
   progress_way way;
   const char *title;
+  const char *unit; /* "tokens"; NULL: bytes */
   uint64_t total;
   _Atomic uint64_t done;
   atomic_flag drawing; /* whoever holds it draws; the others go on */
@@ -35,6 +36,10 @@ typedef struct progress {
 /* `title` must live as long as `p`. Chooses the way: quiet, else a bar when standard error is a
  * terminal, else lines. */
 void progress_start(progress *p, const char *title, uint64_t total_bytes, bool quiet);
+
+/* Counts something else than bytes, "tokens", and shows it as "1,234 tokens/s". Before the first
+ * progress_add; the text must live as long as `p`. */
+void progress_unit(progress *p, const char *unit);
 
 /* The tensor that is being worked on; the text is copied. Any thread. */
 void progress_item(progress *p, const char *name);

@@ -6,8 +6,8 @@
  * is hundreds of tensors of few sizes, so a block given back nearly always fits the next one. Any
  * thread.
  */
-#ifndef QUANT_COMMANDS_POOL_H
-#define QUANT_COMMANDS_POOL_H
+#ifndef QUANT_MODEL_POOL_H
+#define QUANT_MODEL_POOL_H
 
 #include "../files/fail.h"
 

@@ -5,8 +5,8 @@
  * Owns: which names in a checkpoint are planes of which weight, and how they are loaded. Must not
  * know: what planes mean (the library checks them), options, outputs.
  */
-#ifndef QUANT_COMMANDS_WEIGHT_H
-#define QUANT_COMMANDS_WEIGHT_H
+#ifndef QUANT_MODEL_WEIGHT_H
+#define QUANT_MODEL_WEIGHT_H
 
 #include "../files/model.h"
 #include "pool.h"

@@ -3,8 +3,8 @@
  *
  * Owns: the one call that is not POSIX. Must not know: who asks.
  */
-#ifndef QUANT_COMMANDS_HUGE_H
-#define QUANT_COMMANDS_HUGE_H
+#ifndef QUANT_MODEL_HUGE_H
+#define QUANT_MODEL_HUGE_H
 
 #include <stddef.h>
 
