@@ -429,6 +429,8 @@ static void check_dot_i8(const struct lqi_kernels *k, const struct lqi_kernels *
   CHECK(want == got, "n %zu: %d instead of %d", n, got, want);
 }
 
+#include "checkkern_tiles.h"
+
 /* ---- time ---- */
 
 /* What a kernel works on when it is timed: n elements, room for the largest type of each array. */
@@ -554,6 +556,11 @@ static const struct row {
     {"dots", check_dots, time_dots, 1, 1, 0},
     {"deviation", check_deviation, time_deviation, 1, 2, 0},
     {"dot_i8", check_dot_i8, time_dot_i8, 1, 0, 2},
+    {"tile_f32", check_tile_f32, NULL, 1, 0, 0}, /* timed with the products they make */
+    {"tile_sum", check_tile_sum, NULL, 1, 0, 0},
+    {"tile_f64", check_tile_f64, NULL, 1, 0, 0},
+    {"trans_f32", check_transpose_f32, NULL, 1, 0, 0},
+    {"trans_f64", check_transpose_f64, NULL, 1, 0, 0},
 };
 
 static double seconds(void)
@@ -624,7 +631,7 @@ static void bench(const char *level, const char *kernel)
   for (size_t i = 0; i < LQI_COUNT(rows); i++)
     for (int l = 0; l < LQI_LEVEL_COUNT; l++) {
       const char *name = lqi_level_name((enum lqi_level)l);
-      if (lqi_kernels_at(l) && (!level || !strcmp(level, name)) &&
+      if (rows[i].time && lqi_kernels_at(l) && (!level || !strcmp(level, name)) &&
           (!kernel || !strcmp(kernel, rows[i].name)))
         bench_row(&rows[i], name, lqi_kernels_at(l), &w);
     }

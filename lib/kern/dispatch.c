@@ -19,6 +19,13 @@
     lqi_##name##_f32_c, lqi_##name##_f16_##isa, lqi_##name##_bf16_##isa \
   }
 
+/* Rows of a tile, then columns and grain of f32 and of f64. */
+#define TILES(isa, narrow, ...) \
+  { \
+    lqi_tile_f32_##isa, lqi_tile_sum_##isa, lqi_tile_f64_##isa, lqi_transpose_f32_##narrow, \
+        lqi_transpose_f64_##narrow, __VA_ARGS__ \
+  }
+
 static const struct lqi_kernels kernels_c = {
     .q4_encode = FLOATS(q4_encode, c),
     .q4_decode = FLOATS(q4_decode, c),
@@ -33,6 +40,7 @@ static const struct lqi_kernels kernels_c = {
     .dots = lqi_dots_c,
     .deviation = lqi_deviation_c,
     .dot_i8 = lqi_dot_i8_c,
+    .tiles = TILES(c, c, 4, 8, 1, 4, 1),
 };
 
 #if LQI_X86
@@ -51,6 +59,7 @@ static const struct lqi_kernels kernels_avx2 = {
     .dots = lqi_dots_avx2,
     .deviation = lqi_deviation_avx2,
     .dot_i8 = lqi_dot_i8_avx2,
+    .tiles = TILES(avx2, avx2, 4, 24, 8, 12, 4),
 };
 
 static const struct lqi_kernels kernels_avx512 = {
@@ -67,6 +76,7 @@ static const struct lqi_kernels kernels_avx512 = {
     .dots = lqi_dots_avx512,
     .deviation = lqi_deviation_avx512,
     .dot_i8 = lqi_dot_i8_avx512,
+    .tiles = TILES(avx512, avx2, 8, 48, 16, 24, 8),
 };
 
 static const struct lqi_kernels kernels_avx512vbmi = {
@@ -83,6 +93,7 @@ static const struct lqi_kernels kernels_avx512vbmi = {
     .dots = lqi_dots_avx512,
     .deviation = lqi_deviation_avx512,
     .dot_i8 = lqi_dot_i8_avx512vbmi,
+    .tiles = TILES(avx512, avx2, 8, 48, 16, 24, 8),
 };
 
 #endif
@@ -103,6 +114,7 @@ static const struct lqi_kernels kernels_neon = {
     .dots = lqi_dots_neon,
     .deviation = lqi_deviation_neon,
     .dot_i8 = lqi_dot_i8_neon,
+    .tiles = TILES(neon, neon, 4, 24, 8, 12, 4),
 };
 
 #endif

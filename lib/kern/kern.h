@@ -2,8 +2,8 @@
  * kern.h - the kernels: one table of function pointers per instruction-set level.
  *
  * Owns: the function types and what each must compute, to the bit. The C version of a kernel
- * (q4_c.c, q8_c.c, fp_c.c) is its specification; a faster one gives the same bytes for every input,
- * NaN payloads excepted (tests/checkkern.c).
+ * (q4_c.c, q8_c.c, fp_c.c, tile_c.c) is its specification; a faster one gives the same bytes for
+ * every input, NaN payloads excepted (tests/checkkern.c).
  * Must not know: tensors, methods, handles. A kernel sees pointers and sizes.
  *
  * Common rules. Pointers of typed data are aligned to their element, nothing more; codes have no
@@ -115,6 +115,46 @@ typedef void lqi_deviation_fn(const float *a, const float *b, size_t n, struct l
 /* Exact inner product of int8 codes; n < 2^17, so that int32 cannot overflow. */
 typedef int32_t lqi_dot_i8_fn(const int8_t *a, const int8_t *b, size_t n);
 
+/* What a tile kernel does with its sums p: c = p, c = c + p, c = c - p. */
+enum lqi_tile_mode { LQI_TILE_SET, LQI_TILE_ADD, LQI_TILE_SUB };
+
+/*
+ * A tile of a matrix product: for i < m and j < n
+ *   p = +0, then p = fma(a[k * step + i], b[k * columns + j], p) for k = 0 .. depth - 1 in order,
+ *   then c[i * ldc + j] by `mode`, with one rounding (sum: c is binary64, c = c + p).
+ * One chain for each element, so that neither the size of a tile nor the width of a vector can be
+ * seen in the result. 1 <= m <= rows and 1 <= n <= columns of the level's table; of each step the
+ * kernel reads `rows` values of a, and values of b up to n rounded up to `grain`. Columns start at
+ * multiples of `grain`.
+ */
+typedef void lqi_tile_f32_fn(size_t depth, const float *a, size_t step, const float *b, float *c,
+                             size_t ldc, size_t m, size_t n, int mode);
+typedef void lqi_tile_f64_fn(size_t depth, const double *a, size_t step, const double *b, double *c,
+                             size_t ldc, size_t m, size_t n, int mode);
+typedef void lqi_tile_sum_fn(size_t depth, const float *a, size_t step, const float *b, double *c,
+                             size_t ldc, size_t m, size_t n);
+
+/* Into panels: out[k * step + i] = x[i * ld + k] for i < rows, k < columns. */
+typedef void lqi_transpose_f32_fn(const float *x, size_t ld, size_t rows, size_t columns,
+                                  float *out, size_t step);
+typedef void lqi_transpose_f64_fn(const double *x, size_t ld, size_t rows, size_t columns,
+                                  double *out, size_t step);
+
+/*
+ * The tile kernels of a level. `rows` divides 16, `columns` is a multiple of `rows` and of `grain`,
+ * so that one packed panel of `columns` serves as left and as right factor.
+ */
+struct lqi_tiles {
+  lqi_tile_f32_fn *f32;
+  lqi_tile_sum_fn *sum;
+  lqi_tile_f64_fn *f64;
+  lqi_transpose_f32_fn *transpose_f32;
+  lqi_transpose_f64_fn *transpose_f64;
+  uint32_t rows;
+  uint32_t columns_f32, grain_f32; /* of f32 and sum */
+  uint32_t columns_f64, grain_f64;
+};
+
 struct lqi_kernels {
   lqi_q4_encode_fn *q4_encode[LQI_FLOATS];
   lqi_q4_decode_fn *q4_decode[LQI_FLOATS];
@@ -129,6 +169,7 @@ struct lqi_kernels {
   lqi_dots_fn *dots;
   lqi_deviation_fn *deviation;
   lqi_dot_i8_fn *dot_i8;
+  struct lqi_tiles tiles;
 };
 
 /* The table of a level, NULL if this build or this processor lacks it; constant data. */

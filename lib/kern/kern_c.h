@@ -43,7 +43,19 @@ LQI_INLINE float lqi_reciprocal(float m)
   lqi_dot_fn lqi_dot_##isa; \
   lqi_dots_fn lqi_dots_##isa; \
   lqi_deviation_fn lqi_deviation_##isa; \
-  lqi_dot_i8_fn lqi_dot_i8_##isa
+  lqi_dot_i8_fn lqi_dot_i8_##isa; \
+  lqi_tile_f32_fn lqi_tile_f32_##isa; \
+  lqi_tile_sum_fn lqi_tile_sum_##isa; \
+  lqi_tile_f64_fn lqi_tile_f64_##isa; \
+  lqi_transpose_f32_fn lqi_transpose_f32_##isa; \
+  lqi_transpose_f64_fn lqi_transpose_f64_##isa
+
+/* c by mode from the sums p of a tile, one after another: what fills no vector (tile_c.c). */
+void lqi_tile_edge_f32(const float *p, size_t columns, float *c, size_t ldc, size_t m, size_t n,
+                       int mode);
+void lqi_tile_edge_sum(const float *p, size_t columns, double *c, size_t ldc, size_t m, size_t n);
+void lqi_tile_edge_f64(const double *p, size_t columns, double *c, size_t ldc, size_t m, size_t n,
+                       int mode);
 
 LQI_DECLARE_KERNELS(c);
 LQI_DECLARE_KERNELS(avx2);
