@@ -56,16 +56,16 @@ LQI_INLINE LQI_AVX2 void x86_stage_flush(struct x86_stage *s)
 }
 
 /*
- * Decodes n codes with one scale. With stream != 0 `out` is aligned to a line and n fills whole
- * lines. `table` is what the kernel made of its code book.
+ * Decodes n codes of one block. With stream != 0 `out` is aligned to a line and n fills whole
+ * lines. `table` is what the kernel made of its code book, `scale` the numbers of the block.
  */
-typedef void x86_span_fn(const void *table, float scale, const uint8_t *codes, size_t n,
+typedef void x86_span_fn(const void *table, const float *scale, const uint8_t *codes, size_t n,
                          int32_t dtype, void *out, int stream);
 
 /* A block in pieces that fit the stage; each is a multiple of 8 but for the last. */
 LQI_INLINE LQI_AVX2 void x86_stage_block(struct x86_stage *s, x86_span_fn *span, const void *table,
-                                         float scale, const uint8_t *codes, uint32_t bits, size_t n,
-                                         int32_t dtype)
+                                         const float *scale, const uint8_t *codes, uint32_t bits,
+                                         size_t n, int32_t dtype)
 {
   size_t size = lqi_dtype_size(dtype), most = X86_PIECE / size;
   for (size_t done = 0, piece; done < n; done += piece) {
@@ -77,27 +77,28 @@ LQI_INLINE LQI_AVX2 void x86_stage_block(struct x86_stage *s, x86_span_fn *span,
   }
 }
 
+/* `numbers` floats of `scale` belong to each block. */
 LQI_INLINE LQI_AVX2 void x86_decode(x86_span_fn *span, const void *table, const uint8_t *codes,
                                     uint32_t bits, size_t blocks, size_t block, const float *scale,
-                                    int32_t dtype, void *out, int stream)
+                                    size_t numbers, int32_t dtype, void *out, int stream)
 {
   size_t bytes = block * lqi_dtype_size(dtype), step = block * bits / 8,
          line = (uintptr_t)out % X86_LINE;
   uint8_t *to = out;
   if (!stream) {
     for (size_t b = 0; b < blocks; b++)
-      span(table, scale[b], codes + b * step, block, dtype, to + b * bytes, 0);
+      span(table, scale + b * numbers, codes + b * step, block, dtype, to + b * bytes, 0);
     return;
   }
   if (line == 0 && bytes % X86_LINE == 0) {
     for (size_t b = 0; b < blocks; b++)
-      span(table, scale[b], codes + b * step, block, dtype, to + b * bytes, 1);
+      span(table, scale + b * numbers, codes + b * step, block, dtype, to + b * bytes, 1);
   } else {
     struct x86_stage s;
     s.out = to;
     s.head = s.fill = line;
     for (size_t b = 0; b < blocks; b++)
-      x86_stage_block(&s, span, table, scale[b], codes + b * step, bits, block, dtype);
+      x86_stage_block(&s, span, table, scale + b * numbers, codes + b * step, bits, block, dtype);
     x86_stage_flush(&s);
     if (s.fill > s.head)
       memcpy(s.out, s.bytes + s.head, s.fill - s.head);
