@@ -243,7 +243,7 @@ LQI_INLINE LQI_AVX2 void aff_avx2_span4(const void *none, const float *grid, con
   (void)none;
   avx2_nibbles(low, high, codes, whole, 1, dtype, out, stream);
   for (size_t i = whole; i < n; i++)
-    lqi_store(out, dtype, i, aff_value(codes[i / 2] >> 4 * (i % 2) & 15u, plain));
+    lqi_store(out, dtype, i, aff_value((uint32_t)codes[i / 2] >> 4 * (i % 2) & 15u, plain));
 }
 
 LQI_INLINE LQI_AVX2 __m256 aff_avx2_value(const uint8_t *codes, __m256 scale, __m256i zero)

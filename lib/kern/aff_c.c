@@ -74,7 +74,7 @@ LQI_INLINE void aff4_decode(const uint8_t *codes, size_t groups, size_t group,
 {
   for (size_t g = 0; g < groups; g++)
     for (size_t i = g * group; i < (g + 1) * group; i++)
-      lqi_store(out, dtype, i, aff_value(codes[i / 2] >> 4 * (i % 2) & 15u, grid[g]));
+      lqi_store(out, dtype, i, aff_value((uint32_t)codes[i / 2] >> 4 * (i % 2) & 15u, grid[g]));
 }
 
 LQI_INLINE void aff8_decode(const uint8_t *codes, size_t groups, size_t group,

@@ -152,7 +152,7 @@ LQI_INLINE void aff_neon_decode4(const uint8_t *codes, size_t groups, size_t gro
     neon_nibbles(table, codes + g * group / 2, whole, 1, dtype, out, g * group);
   }
   for (size_t i = whole; i < group; i++)
-    lqi_store(out, dtype, i, aff_value(codes[i / 2] >> 4 * (i % 2) & 15u, *grid));
+    lqi_store(out, dtype, i, aff_value((uint32_t)codes[i / 2] >> 4 * (i % 2) & 15u, *grid));
 }
 
 LQI_INLINE void aff_neon_decode8(const uint8_t *codes, size_t groups, size_t group,

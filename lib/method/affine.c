@@ -14,7 +14,7 @@
 #include "nested.h"
 #include "registry.h"
 
-#include <math.h>
+#include <float.h>
 #include <string.h>
 
 /* Most groups and elements in a piece. */
@@ -156,6 +156,7 @@ struct piece {
   size_t count, size;
   float lo[GROUPS_AT_ONCE], hi[GROUPS_AT_ONCE];
   struct lqi_grid grid[GROUPS_AT_ONCE];
+  uint16_t half[GROUPS_AT_ONCE]; /* their scales as f16 */
 };
 
 /* Index of element i of the piece in the source. */
@@ -235,41 +236,51 @@ static void take_ranges(struct lqi_job *job, struct piece *p, uint64_t *special)
   }
 }
 
-/* f32 scales for nesting: nothing bounds them, and a group of zeros has none. */
+/*
+ * f32 scales for nesting; a group of zeros has none. They are bounded where a code's distance from
+ * the zero point times the scale would overflow.
+ */
 static void take_wide_grids(const struct lqi_job *job, struct piece *p)
 {
   const struct lqi_params *params = job->params;
   float most = (float)((1u << params->bits) - 1u);
   for (size_t g = 0; g < p->count; g++) {
     float m = -p->lo[g] > p->hi[g] ? -p->lo[g] : p->hi[g];
-    float span = params->symmetric ? m + m : p->hi[g] - p->lo[g];
     struct lqi_grid *grid = &p->grid[g];
-    grid->scale = span / most;
+    grid->scale = params->symmetric ? m / most * 2.0f : p->hi[g] / most - p->lo[g] / most;
     grid->zero = (float)(1u << (params->bits - 1u));
     if (!params->symmetric && grid->scale > 0.0f)
       grid->zero = lqi_affine_zero(-p->lo[g] / grid->scale, most);
+    float bound = FLT_MAX / (grid->zero > most - grid->zero ? grid->zero : most - grid->zero);
+    grid->scale = bound < grid->scale ? bound : grid->scale;
   }
+}
+
+/* Group by group: the grid of compat gptq, or that of the best range. */
+static void take_grid(const struct lqi_job *job, struct piece *p, size_t g, int special)
+{
+  const struct lqi_params *params = job->params;
+  uint64_t first = source_of(job, p, g * p->size);
+  float limit = 0.0f;
+  if (params->compat == LQ_COMPAT_GPTQ)
+    p->grid[g] = lqi_affine_grid(params, p->lo[g], p->hi[g]);
+  if (special && params->nonfinite == LQ_NONFINITE_SATURATE)
+    limit = lqi_finite_absmax(job, first, p->size);
+  if (params->mse != 0.0f && !is_special(p, g))
+    lqi_affine_search(job, first, p->size, limit, p->lo[g], p->hi[g], &p->grid[g]);
+  p->half[g] = lqi_f32_to_f16(p->grid[g].scale);
 }
 
 static void take_grids(const struct lqi_job *job, struct piece *p, uint64_t special)
 {
   const struct lqi_params *params = job->params;
-  uint16_t half[GROUPS_AT_ONCE];
   if (job->store->nested_block_size != 0)
     take_wide_grids(job, p);
-  else if (params->compat == LQ_COMPAT_GPTQ)
-    for (size_t g = 0; g < p->count; g++)
-      p->grid[g] = lqi_affine_grid(params, p->lo[g], p->hi[g]);
   else
-    job->kern->aff_grid(p->lo, p->hi, p->count, params->bits, params->symmetric, p->grid, half);
-  for (size_t g = 0; g < p->count && params->mse != 0.0f; g++) {
-    uint64_t first = source_of(job, p, g * p->size);
-    int saturated = (special >> g & 1u) && params->nonfinite == LQ_NONFINITE_SATURATE;
-    if (!is_special(p, g))
-      lqi_affine_search(job, first, p->size,
-                        saturated ? lqi_finite_absmax(job, first, p->size) : 0.0f, p->lo[g],
-                        p->hi[g], &p->grid[g]);
-  }
+    job->kern->aff_grid(p->lo, p->hi, p->count, params->bits, params->symmetric, p->grid, p->half);
+  if (params->compat == LQ_COMPAT_GPTQ || params->mse != 0.0f)
+    for (size_t g = 0; g < p->count; g++)
+      take_grid(job, p, g, (int)(special >> g & 1u));
 }
 
 static void take_codes(const struct lqi_job *job, const struct piece *p, uint64_t special)
@@ -289,11 +300,12 @@ typedef void pass_fn(struct lqi_job *job, struct piece *p);
 
 static void nearest_pass(struct lqi_job *job, struct piece *p)
 {
-  uint64_t special;
+  uint64_t special, at = p->row * job->store->groups + p->group;
   take_ranges(job, p, &special);
   take_grids(job, p, special);
+  memcpy((uint16_t *)job->store->plane[LQI_SCALES].data + at, p->half, p->count * sizeof *p->half);
   for (size_t g = 0; g < p->count; g++)
-    lqi_affine_put_grid(job->store, p->row, p->group + g, p->grid[g]);
+    put_zero(job->store, at + g, p->grid[g].zero);
   take_codes(job, p, special);
 }
 
@@ -308,7 +320,8 @@ static void range_pass(struct lqi_job *job, struct piece *p)
   }
 }
 
-/* A restored scale may be 0 or less, where groups differ much: then all codes are zero points. */
+/* Codes nearest with the restored scales. One may be 0 or less, where groups differ much: dividing
+ * by it still gives the codes that are nearest, or any where all have the value 0. */
 static void code_pass(struct lqi_job *job, struct piece *p)
 {
   uint64_t special = 0;
@@ -320,9 +333,6 @@ static void code_pass(struct lqi_job *job, struct piece *p)
       special |= (uint64_t)is_special(p, g) << g;
   }
   lqi_affine_get_grids(job->store, job->kern, p->row, p->group, p->count, p->grid);
-  for (size_t g = 0; g < p->count; g++)
-    if (!(p->grid[g].scale > 0.0f))
-      p->grid[g].scale = INFINITY;
   take_codes(job, p, special);
 }
 
