@@ -154,15 +154,13 @@ struct aff_avx512_grid {
   __m512i zero;
 };
 
-LQI_INLINE LQI_AVX512 struct aff_avx512_grid aff_avx512_prepare(const struct lqi_grid *grid,
-                                                                float most)
+LQI_INLINE LQI_AVX512 void aff_avx512_prepare(struct aff_avx512_grid *k,
+                                              const struct lqi_grid *grid, float most)
 {
-  struct aff_avx512_grid k;
-  k.scale = _mm512_set1_ps(grid->scale);
-  k.low = _mm512_set1_ps(-grid->zero);
-  k.high = _mm512_set1_ps(most - grid->zero);
-  k.zero = _mm512_set1_epi32((int)grid->zero);
-  return k;
+  k->scale = _mm512_set1_ps(grid->scale);
+  k->low = _mm512_set1_ps(-grid->zero);
+  k->high = _mm512_set1_ps(most - grid->zero);
+  k->zero = _mm512_set1_epi32((int)grid->zero);
 }
 
 LQI_INLINE LQI_AVX512 __m512i aff_avx512_code(const struct aff_avx512_grid *k, __m512 x)
@@ -172,32 +170,18 @@ LQI_INLINE LQI_AVX512 __m512i aff_avx512_code(const struct aff_avx512_grid *k, _
   return _mm512_add_epi32(_mm512_cvtps_epi32(t), k->zero);
 }
 
-/* n <= 64 elements from `first` on to n bytes. */
-LQI_INLINE LQI_AVX512 __m512i aff_avx512_chunk(const struct aff_avx512_grid *k, const void *x,
+/* n <= 64 elements from `first` on to n bytes; a is the grid of the first 32, b of the others. */
+LQI_INLINE LQI_AVX512 __m512i aff_avx512_chunk(const struct aff_avx512_grid *a,
+                                               const struct aff_avx512_grid *b, const void *x,
                                                int32_t dtype, size_t first, size_t n)
 {
   __m512i v[4];
   X86_UNROLL
   for (size_t i = 0; i < 4; i++)
-    v[i] = aff_avx512_code(
-        k, n == 64 ? avx512_load(x, dtype, first + 16 * i)
-                   : avx512_load_part(x, dtype, first + 16 * i, avx512_lanes(16 * i, n)));
+    v[i] = aff_avx512_code(i < 2 ? a : b, n == 64 ? avx512_load(x, dtype, first + 16 * i)
+                                                  : avx512_load_part(x, dtype, first + 16 * i,
+                                                                     avx512_lanes(16 * i, n)));
   return avx512_bytes(v[0], v[1], v[2], v[3]);
-}
-
-LQI_INLINE LQI_AVX512 void aff_avx512_encode8(const void *x, int32_t dtype, size_t groups,
-                                              size_t group, const struct lqi_grid *grid, float most,
-                                              uint8_t *codes)
-{
-  for (size_t g = 0; g < groups; g++) {
-    const struct aff_avx512_grid k = aff_avx512_prepare(grid + g, most);
-    size_t i = g * group, end = i + group;
-    for (; i + 64 <= end; i += 64)
-      _mm512_storeu_si512(codes + i, aff_avx512_chunk(&k, x, dtype, i, 64));
-    if (i < end)
-      _mm512_mask_storeu_epi8(codes + i, ((__mmask64)1 << (end - i)) - 1u,
-                              aff_avx512_chunk(&k, x, dtype, i, end - i));
-  }
 }
 
 /* A byte pair becomes first + 16 * second. */
@@ -206,22 +190,44 @@ LQI_INLINE LQI_AVX512 __m256i aff_avx512_pairs(__m512i bytes)
   return _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(bytes, _mm512_set1_epi16(0x1001)));
 }
 
-LQI_INLINE LQI_AVX512 void aff_avx512_encode4(const void *x, int32_t dtype, size_t groups,
-                                              size_t group, const struct lqi_grid *grid, float most,
-                                              uint8_t *codes)
+/* n of 64 bytes as codes of 8 or 4 bits. */
+LQI_INLINE LQI_AVX512 void aff_avx512_put_codes(__m512i bytes, size_t n, uint32_t bits,
+                                                uint8_t *codes)
 {
-  for (size_t g = 0; g < groups; g++) {
-    const struct aff_avx512_grid k = aff_avx512_prepare(grid + g, most);
+  __mmask64 lanes = n == 64 ? ~(__mmask64)0 : ((__mmask64)1 << n) - 1u;
+  if (bits == 8 && n == 64)
+    _mm512_storeu_si512(codes, bytes);
+  else if (bits == 8)
+    _mm512_mask_storeu_epi8(codes, lanes, bytes);
+  else if (n == 64)
+    _mm256_storeu_si256((void *)codes, aff_avx512_pairs(bytes));
+  else
+    _mm256_mask_storeu_epi8(codes, (__mmask32)((1ull << (n + 1) / 2) - 1u),
+                            aff_avx512_pairs(_mm512_maskz_mov_epi8(lanes, bytes)));
+}
+
+/* Groups of 32 go in pairs. */
+LQI_INLINE LQI_AVX512 void aff_avx512_encode(const void *x, int32_t dtype, size_t groups,
+                                             size_t group, const struct lqi_grid *grid, float most,
+                                             uint32_t bits, uint8_t *codes)
+{
+  struct aff_avx512_grid a, b;
+  size_t g = 0;
+  for (; group == 32 && g + 2 <= groups; g += 2) {
+    aff_avx512_prepare(&a, grid + g, most);
+    aff_avx512_prepare(&b, grid + g + 1, most);
+    aff_avx512_put_codes(aff_avx512_chunk(&a, &b, x, dtype, 32 * g, 64), 64, bits,
+                         codes + 4 * g * bits);
+  }
+  for (; g < groups; g++) {
     size_t i = g * group, end = i + group;
+    aff_avx512_prepare(&a, grid + g, most);
     for (; i + 64 <= end; i += 64)
-      _mm256_storeu_si256((void *)(codes + i / 2),
-                          aff_avx512_pairs(aff_avx512_chunk(&k, x, dtype, i, 64)));
-    if (i < end) {
-      __m512i bytes = aff_avx512_chunk(&k, x, dtype, i, end - i);
-      bytes = _mm512_maskz_mov_epi8(((__mmask64)1 << (end - i)) - 1u, bytes);
-      _mm256_mask_storeu_epi8(codes + i / 2, (__mmask32)((1ull << (end - i + 1) / 2) - 1u),
-                              aff_avx512_pairs(bytes));
-    }
+      aff_avx512_put_codes(aff_avx512_chunk(&a, &a, x, dtype, i, 64), 64, bits,
+                           codes + i * bits / 8);
+    if (i < end)
+      aff_avx512_put_codes(aff_avx512_chunk(&a, &a, x, dtype, i, end - i), end - i, bits,
+                           codes + i * bits / 8);
   }
 }
 
@@ -292,7 +298,8 @@ LQI_INLINE LQI_AVX512 __m512 aff_avx512_power(__m512 d, __m512 power)
 LQI_AVX512 void lqi_aff_error_avx512(const float *x, size_t n, const struct lqi_grid *grid,
                                      const struct lqi_aff_loss *loss, float chain[16])
 {
-  const struct aff_avx512_grid k = aff_avx512_prepare(grid, loss->most);
+  struct aff_avx512_grid k;
+  aff_avx512_prepare(&k, grid, loss->most);
   const __m512 boost = _mm512_set1_ps(loss->boost), power = _mm512_set1_ps(loss->power);
   __m512 sum = _mm512_loadu_ps(chain);
   for (size_t i = 0; i < n; i += 16) {
@@ -314,13 +321,13 @@ LQI_AVX512 void lqi_aff_error_avx512(const float *x, size_t n, const struct lqi_
                                                     const struct lqi_grid *grid, float most, \
                                                     uint8_t *codes) \
   { \
-    aff_avx512_encode4(x, dtype, groups, group, grid, most, codes); \
+    aff_avx512_encode(x, dtype, groups, group, grid, most, 4, codes); \
   } \
   LQI_AVX512 void lqi_aff8_encode_##suffix##_avx512(const void *x, size_t groups, size_t group, \
                                                     const struct lqi_grid *grid, float most, \
                                                     uint8_t *codes) \
   { \
-    aff_avx512_encode8(x, dtype, groups, group, grid, most, codes); \
+    aff_avx512_encode(x, dtype, groups, group, grid, most, 8, codes); \
   } \
   LQI_AVX512 void lqi_aff4_decode_##suffix##_avx512(const uint8_t *codes, size_t groups, \
                                                     size_t group, const struct lqi_grid *grid, \

@@ -19,6 +19,7 @@
 
 /* Most groups and elements in a piece. */
 #define GROUPS_AT_ONCE 64
+#define DECODED_AT_ONCE 256
 #define ROW_PIECE 2048
 
 int lqi_affine_has_bits(uint64_t bits)
@@ -408,15 +409,22 @@ static size_t decode_start(const struct lqi_store *store, uint64_t row, uint64_t
   return (size_t)(to - c);
 }
 
+/* Where groups divide the columns and codes fill words, all rows are like one long row. */
+static int is_seamless(const struct lqi_store *store)
+{
+  uint64_t cols = store->shape.cols;
+  return cols % group_width(store) == 0 && cols * store->bits % 32 == 0 && !store->mapped;
+}
+
 /* Columns c .. end - 1 of a row: whole groups together, parts of groups one by one. */
 static void decode_row(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
                        uint64_t c, uint64_t end, int32_t dtype, void *out, int stream)
 {
   uint64_t size = group_width(store), done;
   for (; c < end; c += done, out = lqi_element_mut(out, dtype, done)) {
-    struct lqi_grid grid[GROUPS_AT_ONCE];
+    struct lqi_grid grid[DECODED_AT_ONCE];
     uint64_t group = c / size, left = lqi_min_u64(size - c % size, end - c);
-    uint64_t whole = left == size ? lqi_min_u64((end - c) / size, GROUPS_AT_ONCE) : 0;
+    uint64_t whole = left == size ? lqi_min_u64((end - c) / size, DECODED_AT_ONCE) : 0;
     lqi_affine_get_grids(store, kern, row, group, whole != 0 ? (size_t)whole : 1, grid);
     done = whole != 0 ? whole * size : left;
     if (c % 8 != 0)
@@ -471,6 +479,10 @@ static void affine_decode(const struct lqi_store *store, const struct lqi_kernel
                           uint64_t first, uint64_t count, int32_t dtype, void *out, int stream)
 {
   uint64_t cols = store->shape.cols;
+  if (count != 0 && is_seamless(store)) {
+    decode_row(store, kern, 0, first, first + count, dtype, out, stream);
+    return;
+  }
   for (uint64_t done = 0, n; done < count; done += n) {
     uint64_t row = (first + done) / cols, c = (first + done) % cols;
     void *to = lqi_element_mut(out, dtype, done);
