@@ -565,6 +565,39 @@ static void test_indices(void)
   }
 }
 
+/* More groups than a decoder keeps at hand, each used by a column or none. */
+static void test_many_groups(void)
+{
+  enum { N = 32, K = 1280, GROUPS = 1100 };
+  static int32_t words[K / 8 * N], zero_words[GROUPS * N / 8], index[K];
+  static uint16_t halves[GROUPS * N];
+  static uint8_t zeros[N * GROUPS];
+  test_in("many groups");
+  for (int i = 0; i < K / 8 * N; i++)
+    words[i] = (int32_t)(uint32_t)rng_u64(&random_state);
+  for (int i = 0; i < GROUPS * N / 8; i++)
+    zero_words[i] = (int32_t)(uint32_t)rng_u64(&random_state);
+  for (int i = 0; i < GROUPS * N; i++)
+    halves[i] = half_bits(0.01f * (float)(1 + rng_below(&random_state, 99)), LQ_F16);
+  for (int i = 0; i < K; i++)
+    index[i] = (int32_t)rng_below(&random_state, GROUPS);
+  for (uint64_t g = 0; g < GROUPS; g++)
+    for (uint64_t r = 0; r < N; r++)
+      zeros[r * GROUPS + g] = (uint8_t)field_at(zero_words + g * (N / 8), 1, r, 4);
+  const struct vec v[] = {
+      {NULL, LQ_I32, 2, {K / 8, N}, K / 8 * N, sizeof words, words},
+      {NULL, LQ_I32, 2, {GROUPS, N / 8}, GROUPS * N / 8, sizeof zero_words, zero_words},
+      {NULL, LQ_F16, 2, {GROUPS, N}, GROUPS * N, sizeof halves, halves},
+      {NULL, LQ_I32, 1, {K}, K, sizeof index, index},
+  };
+  lq_tensor *t = from_vectors(LQ_LAYOUT_GPTQ_V2, "", &v[0], &v[1], &v[2], &v[3]);
+  if (t) {
+    check_dequantized(t, &v[0], &v[2], index, zeros, 4);
+    check_layouts(t);
+  }
+  lq_tensor_destroy(t);
+}
+
 /* ---- planes that lie ---- */
 
 static void lie(struct parts *s, uint32_t i)
@@ -682,6 +715,7 @@ int main(int argc, char **argv)
   test_wrong_label();
   test_scale_dtypes();
   test_indices();
+  test_many_groups();
   test_lies();
   return test_end();
 }

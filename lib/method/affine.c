@@ -20,6 +20,9 @@
 /* Most groups and elements in a piece. */
 #define GROUPS_AT_ONCE 64
 #define DECODED_AT_ONCE 256
+
+/* Most groups of a row whose columns find their grid in a table. */
+#define GROUPS_IN_TABLE 1024
 #define ROW_PIECE 2048
 
 int lqi_affine_has_bits(uint64_t bits)
@@ -435,42 +438,30 @@ static void decode_row(const struct lqi_store *store, const struct lqi_kernels *
   }
 }
 
-/* Scales and zero points of columns whose groups are index[0..n). */
-static void gather_grids(const struct lqi_store *store, const struct lqi_kernels *kern,
-                         uint64_t row, const int32_t *index, size_t n, float *scale, float *zero)
-{
-  uint64_t at = row * store->groups;
-  const void *scales = store->plane[LQI_SCALES].data;
-  const uint8_t *zeros = store->plane[LQI_ZEROS].data;
-  uint16_t half[LQI_CHUNK];
-  for (size_t i = 0; i < n; i++) {
-    uint64_t g = at + (uint64_t)index[i];
-    zero[i] = store->symmetric ? (float)(1u << (store->bits - 1u)) : (float)zeros[g];
-    if (store->scale_dtype == LQ_F16)
-      half[i] = ((const uint16_t *)scales)[g];
-    else if (store->scale_dtype == LQ_F32)
-      scale[i] = ((const float *)scales)[g];
-    else
-      lqi_nested_expand(store, kern, g, 1, scale + i);
-  }
-  if (store->scale_dtype == LQ_F16)
-    kern->widen[lqi_float_index(LQ_F16)](half, n, scale);
-}
-
-/* The same where each column names its group. */
+/*
+ * The same where each column names its group: the grids of the row are made first. Where a row has
+ * more than the table holds, columns fetch theirs one by one.
+ */
 static void decode_mapped(const struct lqi_store *store, const struct lqi_kernels *kern,
                           uint64_t row, uint64_t c, uint64_t end, int32_t dtype, void *out)
 {
   const int32_t *index = store->plane[LQI_GROUP_INDEX].data;
+  int fits = store->groups <= GROUPS_IN_TABLE;
+  struct lqi_grid table[GROUPS_IN_TABLE];
+  if (fits)
+    lqi_affine_get_grids(store, kern, row, 0, (size_t)store->groups, table);
   for (uint64_t done; c < end; c += done, out = lqi_element_mut(out, dtype, done)) {
     uint8_t codes[LQI_CHUNK];
-    float v[LQI_CHUNK], scale[LQI_CHUNK], zero[LQI_CHUNK];
+    float v[LQI_CHUNK];
     uint64_t from = c / 8 * 8, to = lqi_min_u64(from + LQI_CHUNK, end);
     lqi_bits_unpack(place_in(store, row, from), (size_t)(to - from), store->bits, codes);
     done = to - c;
-    gather_grids(store, kern, row, index + c, (size_t)done, scale, zero);
-    for (uint64_t i = 0; i < done; i++)
-      v[i] = scale[i] * ((float)codes[c + i - from] - zero[i]);
+    for (uint64_t i = 0; i < done; i++) {
+      struct lqi_grid *grid = fits ? table + index[c + i] : table;
+      if (!fits)
+        lqi_affine_get_grids(store, kern, row, (uint64_t)index[c + i], 1, grid);
+      v[i] = grid->scale * ((float)codes[c + i - from] - grid->zero);
+    }
     kern->narrow[lqi_float_index(dtype)](v, (size_t)done, out);
   }
 }
