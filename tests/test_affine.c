@@ -11,6 +11,9 @@
 #include "vectors.h"
 #include "affine.h"
 
+#include "../lib/method/affine.h"
+#include "../lib/method/registry.h"
+
 #include <float.h>
 
 #define MOST 20000
@@ -315,6 +318,30 @@ static void test_nested_extremes(void)
     }
 }
 
+/* f32 scales have no least value: numbers far below f16 lose no more than others. */
+static void test_nested_tiny(void)
+{
+  static const uint64_t dims[2] = {8, 256};
+  for (int k = 0; k < 4; k++) {
+    char options[96];
+    double error = 0, norm = 0;
+    snprintf(options, sizeof options, "method=affine nested=1 group_size=32 symmetric=%d mse=%s",
+             k % 2, k / 2 ? "2.4" : "0");
+    test_in("%s, tiny", options);
+    for (int i = 0; i < 2048; i++)
+      source[i] = rng_normal(&random_state) * 1e-20f;
+    lq_tensor *t = quantize_array(LQ_F32, 2, dims, source, options);
+    float *y = t ? decode(t, LQ_F32) : NULL;
+    for (int i = 0; y && i < 2048; i++) {
+      error += ((double)y[i] - (double)source[i]) * ((double)y[i] - (double)source[i]);
+      norm += (double)source[i] * (double)source[i];
+    }
+    CHECK(error < 0.01 * norm, "relative error %g", sqrt(error / norm));
+    free(y);
+    lq_tensor_destroy(t);
+  }
+}
+
 /* ---- search for ranges ---- */
 
 static double error_of(const float *w, uint64_t n, double scale, double zero, int most,
@@ -518,6 +545,104 @@ static void test_vector(const char *folder, size_t k)
   vec_close(&f);
 }
 
+/* ---- pieces for other methods ---- */
+
+enum { PIECE_ROWS = 6, PIECE_COLUMNS = 131, PIECE_GROUP = 40, PIECE_GROUPS = 4 };
+
+/* The grid of a group is the same from a row, from a column of the transpose, and gathered. */
+static void check_ranges(const struct lqi_params *params, const struct parsed *p)
+{
+  static float transposed[PIECE_COLUMNS * PIECE_ROWS], shuffled[PIECE_COLUMNS];
+  const struct lqi_kernels *kern = lqi_kernels();
+  uint32_t index[PIECE_COLUMNS];
+  int bad = 0;
+  for (int i = 0; i < PIECE_ROWS * PIECE_COLUMNS; i++)
+    transposed[i % PIECE_COLUMNS * PIECE_ROWS + i / PIECE_COLUMNS] = source[i];
+  for (uint32_t i = 0; i < PIECE_COLUMNS; i++)
+    index[i] = i * 50 % PIECE_COLUMNS;
+  for (int i = 0; i < PIECE_ROWS * PIECE_GROUPS; i++) {
+    struct lqi_grid a, b, c;
+    size_t row = (size_t)(i / PIECE_GROUPS), first = (size_t)(i % PIECE_GROUPS) * PIECE_GROUP;
+    size_t n = PIECE_COLUMNS - first < PIECE_GROUP ? PIECE_COLUMNS - first : PIECE_GROUP;
+    for (uint32_t k = 0; k < PIECE_COLUMNS; k++)
+      shuffled[index[k]] = source[row * PIECE_COLUMNS + k];
+    lqi_affine_range(params, kern, source + row * PIECE_COLUMNS + first, n, 1, NULL, &a);
+    lqi_affine_range(params, kern, transposed + first * PIECE_ROWS + row, n, PIECE_ROWS, NULL, &b);
+    lqi_affine_range(params, kern, shuffled, n, 1, index + first, &c);
+    bad += a.scale != b.scale || a.scale != c.scale || a.zero != b.zero || a.zero != c.zero;
+    float stored = half_value(half_bits(a.scale, LQ_F16), LQ_F16);
+    bad += stored != p->scales[i] || a.zero != (float)p->zeros[i];
+    bad += params->compat == LQ_COMPAT_NONE && a.scale != stored;
+  }
+  CHECK(bad == 0, "%d grids differ", bad);
+}
+
+/* A store filled piece by piece from codes and grids has the planes of the tensor they are from. */
+static void check_store(const lq_tensor *t, const struct parsed *p)
+{
+  struct lqi_store store = {.method = &lqi_method_affine, .dtype = LQ_F32};
+  uint64_t bytes[LQI_PLANES] = {0}, dims[2] = {PIECE_ROWS, PIECE_COLUMNS};
+  struct lqi_grid grids[PIECE_GROUPS];
+  uint8_t codes[PIECE_COLUMNS];
+  lq_plane plane;
+  int bad = 0;
+  lqi_shape_set(&store.shape, 2, dims);
+  lqi_affine_form(&store, (uint32_t)p->bits, PIECE_GROUP, p->symmetric, 0);
+  CHECK(store.groups == PIECE_GROUPS && store.scale_dtype == LQ_F16, "form");
+  store.method->layout(&store, bytes);
+  for (int i = 0; i < LQI_PLANES; i++)
+    store.plane[i] = (struct lqi_span){test_alloc((size_t)bytes[i]), bytes[i]};
+  for (uint64_t r = 0; r < PIECE_ROWS; r++) {
+    lqi_affine_pack_row(p->codes + r * PIECE_COLUMNS, PIECE_COLUMNS, store.bits,
+                        lqi_affine_row(&store, r));
+    lqi_affine_unpack_row(lqi_affine_row(&store, r), PIECE_COLUMNS, store.bits, codes);
+    bad += memcmp(codes, p->codes + r * PIECE_COLUMNS, PIECE_COLUMNS) != 0;
+    for (uint64_t g = 0; g < PIECE_GROUPS; g++)
+      lqi_affine_put_grid(&store, r, g,
+                          (struct lqi_grid){p->scales[r * PIECE_GROUPS + g],
+                                            (float)p->zeros[r * PIECE_GROUPS + g]});
+    lqi_affine_get_grids(&store, lqi_kernels(), r, 1, 2, grids);
+    bad += grids[1].scale != p->scales[r * PIECE_GROUPS + 2] ||
+           grids[1].zero != (float)p->zeros[r * PIECE_GROUPS + 2];
+  }
+  CHECK(find_plane(t, LQ_LAYOUT_NATIVE, "codes", &plane) && plane.bytes == bytes[LQI_CODES] &&
+            !memcmp(plane.data, store.plane[LQI_CODES].data, (size_t)plane.bytes),
+        "codes");
+  CHECK(find_plane(t, LQ_LAYOUT_NATIVE, "scales", &plane) && plane.bytes == bytes[LQI_SCALES] &&
+            !memcmp(plane.data, store.plane[LQI_SCALES].data, (size_t)plane.bytes),
+        "scales");
+  CHECK(bad == 0, "%d rows or grids do not come back", bad);
+  for (int i = 0; i < LQI_PLANES; i++)
+    free(store.plane[i].data);
+}
+
+static void test_pieces(void)
+{
+  static const uint64_t dims[2] = {PIECE_ROWS, PIECE_COLUMNS};
+  for (int k = 0; k < 32; k++) {
+    struct parsed p;
+    struct lqi_params params = {.method = &lqi_method_affine,
+                                .bits = k % 4 == 3 ? 8 : 2 + (uint32_t)k % 4,
+                                .group_size = PIECE_GROUP,
+                                .symmetric = k / 4 % 2,
+                                .compat = k / 8 % 2 ? LQ_COMPAT_GPTQ : LQ_COMPAT_NONE,
+                                .mse = k / 16 ? 2.4f : 0.0f};
+    char options[120];
+    snprintf(options, sizeof options,
+             "method=affine bits=%u group_size=40 symmetric=%d compat=%s mse=%s", params.bits,
+             params.symmetric, params.compat ? "gptq" : "none", k / 16 ? "2.4" : "0");
+    test_in("pieces, %s", options);
+    fill(PIECE_ROWS * PIECE_COLUMNS, PIECE_COLUMNS, LQ_F32, NORMAL);
+    lq_tensor *t = quantize_array(LQ_F32, 2, dims, source, options);
+    if (t && parse(t, &p)) {
+      check_ranges(&params, &p);
+      check_store(t, &p);
+      free_parsed(&p);
+    }
+    lq_tensor_destroy(t);
+  }
+}
+
 /* ---- NaN and infinity ---- */
 
 /* The row's groups of 64 columns with infinities at the group's largest magnitude and NaN at 0. */
@@ -643,9 +768,11 @@ int main(int argc, char **argv)
   test_kinds();
   test_nested();
   test_nested_extremes();
+  test_nested_tiny();
   test_search();
   for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++)
     test_vector(test_vectors(argc, argv), k);
+  test_pieces();
   test_policies();
   test_refusals();
   return test_end();

@@ -14,7 +14,6 @@
 #include "nested.h"
 #include "registry.h"
 
-#include <float.h>
 #include <string.h>
 
 /* Most groups and elements in a piece. */
@@ -240,34 +239,13 @@ static void take_ranges(struct lqi_job *job, struct piece *p, uint64_t *special)
   }
 }
 
-/*
- * f32 scales for nesting; a group of zeros has none. They are bounded where a code's distance from
- * the zero point times the scale would overflow.
- */
-static void take_wide_grids(const struct lqi_job *job, struct piece *p)
-{
-  const struct lqi_params *params = job->params;
-  float most = (float)((1u << params->bits) - 1u);
-  for (size_t g = 0; g < p->count; g++) {
-    float m = -p->lo[g] > p->hi[g] ? -p->lo[g] : p->hi[g];
-    struct lqi_grid *grid = &p->grid[g];
-    grid->scale = params->symmetric ? m / most * 2.0f : p->hi[g] / most - p->lo[g] / most;
-    grid->zero = (float)(1u << (params->bits - 1u));
-    if (!params->symmetric && grid->scale > 0.0f)
-      grid->zero = lqi_affine_zero(-p->lo[g] / grid->scale, most);
-    float bound = FLT_MAX / (grid->zero > most - grid->zero ? grid->zero : most - grid->zero);
-    grid->scale = bound < grid->scale ? bound : grid->scale;
-  }
-}
-
-/* Group by group: the grid of compat gptq, or that of the best range. */
+/* Group by group: f32 scales, or the grid of the best range. */
 static void take_grid(const struct lqi_job *job, struct piece *p, size_t g, int special)
 {
   const struct lqi_params *params = job->params;
   uint64_t first = source_of(job, p, g * p->size);
   float limit = 0.0f;
-  if (params->compat == LQ_COMPAT_GPTQ)
-    p->grid[g] = lqi_affine_grid(params, p->lo[g], p->hi[g]);
+  p->grid[g] = lqi_affine_grid(params, p->lo[g], p->hi[g]);
   if (special && params->nonfinite == LQ_NONFINITE_SATURATE)
     limit = lqi_finite_absmax(job, first, p->size);
   if (params->mse != 0.0f && !is_special(p, g))
@@ -278,13 +256,12 @@ static void take_grid(const struct lqi_job *job, struct piece *p, size_t g, int 
 static void take_grids(const struct lqi_job *job, struct piece *p, uint64_t special)
 {
   const struct lqi_params *params = job->params;
-  if (job->store->nested_block_size != 0)
-    take_wide_grids(job, p);
-  else
+  if (params->compat == LQ_COMPAT_NONE && params->nested_block_size == 0 && params->mse == 0.0f) {
     job->kern->aff_grid(p->lo, p->hi, p->count, params->bits, params->symmetric, p->grid, p->half);
-  if (params->compat == LQ_COMPAT_GPTQ || params->mse != 0.0f)
-    for (size_t g = 0; g < p->count; g++)
-      take_grid(job, p, g, (int)(special >> g & 1u));
+    return;
+  }
+  for (size_t g = 0; g < p->count; g++)
+    take_grid(job, p, g, (int)(special >> g & 1u));
 }
 
 static void take_codes(const struct lqi_job *job, const struct piece *p, uint64_t special)

@@ -20,8 +20,9 @@ int lqi_affine_has_bits(uint64_t bits);
 /*
  * Grid of one group of n values by params->bits, symmetric, mse and compat: the range is that of
  * the values, or the one with the least error among smaller ones. Value i is x[i * stride], or
- * x[index[i] * stride] where index is not NULL. Scales are exact in f16, but for compat gptq, where
- * they are f32. All values finite; n may be 0.
+ * x[index[i] * stride] where index is not NULL. Scales are exact in f16, but for compat gptq and
+ * scales to be nested, where they are f32 (0 for a nested group of zeros). All values finite; n may
+ * be 0.
  */
 void lqi_affine_range(const struct lqi_params *params, const struct lqi_kernels *kern,
                       const float *x, size_t n, size_t stride, const uint32_t *index,
@@ -56,7 +57,7 @@ void lqi_affine_get_grids(const struct lqi_store *store, const struct lqi_kernel
 void lqi_affine_search(const struct lqi_job *job, uint64_t first, uint64_t n, float limit, float lo,
                        float hi, struct lqi_grid *grid);
 
-/* The grid of a full range: by the kernel's rule, or that of compat gptq. */
+/* The grid of a full range: by the kernel's rule, or with an f32 scale (compat gptq, nested). */
 struct lqi_grid lqi_affine_grid(const struct lqi_params *params, float lo, float hi);
 
 /* The integer nearest to v in 0..most; 0 for NaN. */

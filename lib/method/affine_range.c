@@ -1,7 +1,7 @@
 /*
  * affine_range.c - the grid of a group: full range, or the smaller one that errs least.
  *
- * Owns: the rule of compat gptq, and the search.
+ * Owns: the rules for f32 scales, and the search.
  * Must not know: codes, planes.
  *
  * The search is that of the GPTQ programs: ranges of 100, 99, .. 21 hundredths of the full one, the
@@ -9,6 +9,10 @@
  * are not symmetric, the other neighbour of the zero point's exact place is tried as well.
  */
 #include "affine.h"
+
+#include "../core/cpu.h"
+
+#include <float.h>
 
 #define STEPS 80
 #define STEPS_OF_ONE 100
@@ -76,13 +80,33 @@ static struct lqi_grid reference_grid(const struct lqi_params *params, float lo,
   return grid;
 }
 
+/*
+ * Scales that will be nested are f32 as well; a group of zeros has none. They are bounded where a
+ * code's distance from the zero point times the scale would overflow.
+ */
+static struct lqi_grid wide_grid(const struct lqi_params *params, float lo, float hi)
+{
+  float most = most_of(params), m = -lo > hi ? -lo : hi;
+  struct lqi_grid grid = {hi / most - lo / most, (float)(1u << (params->bits - 1u))};
+  if (params->symmetric)
+    grid.scale = m / most * 2.0f;
+  else if (grid.scale > 0.0f)
+    grid.zero = lqi_affine_zero(-lo / grid.scale, most);
+  float bound = FLT_MAX / (grid.zero > most - grid.zero ? grid.zero : most - grid.zero);
+  grid.scale = bound < grid.scale ? bound : grid.scale;
+  return grid;
+}
+
 struct lqi_grid lqi_affine_grid(const struct lqi_params *params, float lo, float hi)
 {
   struct lqi_grid grid;
   uint16_t half;
+  if (params->nested_block_size != 0)
+    return wide_grid(params, lo, hi);
   if (params->compat == LQ_COMPAT_GPTQ)
     return reference_grid(params, lo, hi);
-  lqi_kernels_at(0)->aff_grid(&lo, &hi, 1, params->bits, params->symmetric, &grid, &half);
+  lqi_kernels_at(LQI_LEVEL_SCALAR)
+      ->aff_grid(&lo, &hi, 1, params->bits, params->symmetric, &grid, &half);
   return grid;
 }
 
