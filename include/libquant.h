@@ -6,9 +6,10 @@
  *
  * A weight matrix is quantized by replacing its numbers with small codes and a few scales. libquant
  * does this in the formats that trained models are shared in (bitsandbytes NF4, FP4 and LLM.int8;
- * blockwise dynamic 8 bit), restores them, multiplies with them, and turns them into the named
- * arrays of a checkpoint and back. It reads and writes no file, prints nothing, starts no thread of
- * its own unless built with OpenMP, and keeps no state outside its handles.
+ * blockwise dynamic 8 bit; integers in groups as GPTQ and AWQ have them), restores them, multiplies
+ * with them, and turns them into the named arrays of a checkpoint and back. It reads and writes no
+ * file, prints nothing, starts no thread of its own unless built with OpenMP, and keeps no state
+ * outside its handles.
  *
  * ---------------------------------------------------------------------------------------------
  * A COMPLETE PROGRAM
@@ -71,10 +72,21 @@
  *             (LLM.int8, arXiv 2208.07339)
  *   dynamic8  8 bits: a 256-entry code that is fine near zero, one scale a block (8-bit optimizers,
  *             arXiv 2110.02861)
+ *   affine    2, 3, 4 or 8 bits: integers, and for each group of columns of a row a scale and
+ *             perhaps a zero point; weights are rounded to the nearest, which is known as RTN
+ *
+ * The keys of affine: LQ_KEY_BITS, LQ_KEY_GROUP_SIZE, LQ_KEY_SYMMETRIC, LQ_KEY_MSE. A group covers
+ * the range lo..hi of its weights, widened to contain 0 and, if symmetric, mirrored: scale = (hi -
+ * lo) / (2^bits - 1), zero point = -lo / scale rounded, or 2^(bits - 1) if symmetric; code = weight
+ * / scale rounded, ties to even, + zero point, kept within 0..2^bits - 1. Scales are rounded to
+ * f16, at least 2^-24 and at most 65504, before codes are chosen. With LQ_KEY_MSE ranges of 100,
+ * 99, .. 21 hundredths are tried, and the first that has the least sum of |error|^mse is taken.
+ * LQ_KEY_COMPAT "gptq" computes in f32 as AutoGPTQ and GPTQModel do, and like them halves the range
+ * of a symmetric group without negative weights; its scales are rounded when they are stored.
  *
  * Blocks run over the flattened tensor in row-major order; the last one may be short. "Nested"
- * stores the scales of a blockwise method in 8 bits too (key LQ_KEY_NESTED): 4.13 instead of 4.5
- * bits per weight for nf4 with blocks of 64.
+ * stores the scales of a blockwise method or of affine in 8 bits too (key LQ_KEY_NESTED): 4.13
+ * instead of 4.5 bits per weight for nf4 with blocks of 64.
  *
  * ---------------------------------------------------------------------------------------------
  * PROMISES
@@ -155,12 +167,15 @@ enum {
 enum { LQ_F32 = 1, LQ_F16 = 2, LQ_BF16 = 3, LQ_I8 = 4, LQ_U8 = 5, LQ_I32 = 6, LQ_I64 = 7 };
 
 /* Methods; also by name: lq_method_from_name. */
-enum { LQ_NONE = 1, LQ_NF4 = 2, LQ_FP4 = 3, LQ_INT8 = 4, LQ_DYNAMIC8 = 5 };
+enum { LQ_NONE = 1, LQ_NF4 = 2, LQ_FP4 = 3, LQ_INT8 = 4, LQ_DYNAMIC8 = 5, LQ_AFFINE = 6 };
 
 /* Layouts: which names and shapes the planes of a tensor have. */
 enum {
-  LQ_LAYOUT_NATIVE = 1,      /* libquant's own: every tensor, nothing lost */
-  LQ_LAYOUT_BITSANDBYTES = 2 /* as transformers stores bitsandbytes modules */
+  LQ_LAYOUT_NATIVE = 1,       /* libquant's own: every tensor, nothing lost */
+  LQ_LAYOUT_BITSANDBYTES = 2, /* as transformers stores bitsandbytes modules */
+  LQ_LAYOUT_GPTQ = 3,         /* GPTQ checkpoints: zero points are stored less 1 */
+  LQ_LAYOUT_GPTQ_V2 = 4,      /* the same with zero points as they are */
+  LQ_LAYOUT_AWQ = 5           /* AWQ checkpoints of version "gemm" */
 };
 
 /* Keys of a config. lq_config_key_info gives type, bounds, default and text of each. */
@@ -169,14 +184,22 @@ enum {
   LQ_KEY_BLOCK_SIZE = 101, /* elements a scale; 0: the default of nf4, fp4 (64), dynamic8 (256) */
   LQ_KEY_NESTED = 102,     /* 1: quantize the scales too */
   LQ_KEY_NESTED_BLOCK_SIZE = 103, /* scales per second-level scale; default 256 */
-  LQ_KEY_COMPAT = 200,            /* choice: none, bitsandbytes-cpu */
-  LQ_KEY_NONFINITE = 201,         /* choice: auto, error, saturate, keep, propagate */
-  LQ_KEY_THRESHOLD = 300, /* int8: columns with a magnitude at or above it are outliers; 0: off */
+  LQ_KEY_BITS = 110,              /* affine: bits of a code, 2, 3, 4 or 8; default 4 */
+  LQ_KEY_GROUP_SIZE = 120,  /* affine: columns of a row under one scale, a multiple of 8; the last
+                              group of a row may be short; -1: the whole row; default 128 */
+  LQ_KEY_SYMMETRIC = 130,   /* affine: 0: a zero point for each group; default 1 */
+  LQ_KEY_COMPAT = 200,      /* choice: none, bitsandbytes-cpu, gptq */
+  LQ_KEY_NONFINITE = 201,   /* choice: auto, error, saturate, keep, propagate */
+  LQ_KEY_ZERO_BORROW = 210, /* lq_tensor_from_planes, layout gptq: 1: the zero points had 1 taken
+                               from whole words, as GPTQModel does with 2, 4 and 8 bits; it matters
+                               where one is 0 */
+  LQ_KEY_THRESHOLD = 300,   /* int8: columns with a magnitude at or above it are outliers; 0: off */
+  LQ_KEY_MSE = 310,         /* affine: exponent of the search for ranges, 2.4 usual; 0: none */
   LQ_KEY_THREADS = 900 /* threads of a call; 0: as many as OpenMP offers, 1: the caller's alone */
 };
 
 /* Values of LQ_KEY_COMPAT. */
-enum { LQ_COMPAT_NONE = 0, LQ_COMPAT_BITSANDBYTES_CPU = 1 };
+enum { LQ_COMPAT_NONE = 0, LQ_COMPAT_BITSANDBYTES_CPU = 1, LQ_COMPAT_GPTQ = 2 };
 
 /*
  * Values of LQ_KEY_NONFINITE: what to do with NaN and infinity.
@@ -202,7 +225,9 @@ enum { LQ_TYPE_I64 = 1, LQ_TYPE_F64 = 2, LQ_TYPE_CHOICE = 3 };
 /* Flags in lq_method_info. */
 enum {
   LQ_METHOD_BLOCKWISE = 1, /* has block scales: LQ_KEY_BLOCK_SIZE and LQ_KEY_NESTED apply */
-  LQ_METHOD_ROWWISE = 2    /* one scale a row */
+  LQ_METHOD_ROWWISE = 2,   /* one scale a row */
+  LQ_METHOD_GROUPWISE = 4  /* scales of groups of columns: LQ_KEY_BITS, LQ_KEY_GROUP_SIZE,
+                              LQ_KEY_SYMMETRIC, LQ_KEY_MSE and LQ_KEY_NESTED apply */
 };
 
 /* Most dimensions of a tensor. */
@@ -292,7 +317,7 @@ typedef struct lq_method_info {
   uint32_t size;
   int32_t id;
   uint32_t flags;
-  uint32_t code_bits;          /* bits of one code; 0 for none */
+  uint32_t code_bits;          /* bits of one code, unless LQ_KEY_BITS says others; 0 for none */
   uint32_t default_block_size; /* 0 if it has no blocks */
   uint32_t reserved;
   const char *name;
@@ -429,11 +454,32 @@ LQ_API lq_status lq_tensor_wrap(const lq_alloc *alloc, int32_t dtype, uint32_t n
  *   weight_format  U8   [], 0; may be absent
  * LQ_LAYOUT_BITSANDBYTES, none:
  *   weight  dense
+ * LQ_LAYOUT_GPTQ, LQ_LAYOUT_GPTQ_V2, for a weight [N, K] with G groups a row (b bits):
+ *   qweight  I32  [K * b / 32, N]: down a column the codes of one row, a little-endian stream of
+ *                 bits; they fill whole words
+ *   qzeros   I32  [G, N * b / 32]: along a row zero points likewise; v1: less 1, modulo 2^b
+ *   scales   F16  [G, N]; read also in BF16 and F32
+ *   g_idx    I32  [K]: the group of each column; read also without: column / (K / G)
+ * LQ_LAYOUT_AWQ, 4 bits:
+ *   qweight  I32  [K, N / 8]: nibble i of word c is the code of row 8c + (0, 2, 4, 6, 1, 3, 5,
+ *                 7)[i]
+ *   qzeros   I32  [G, N / 8] in the same order
+ *   scales   F16  [G, N]; read also in BF16 and F32
+ * These three become an affine tensor, whose rows are packed the other way: borrow 1 copies too.
+ * Bits and columns come from the shapes; the dtype of the weights is that of the scales, which are
+ * kept in F32 where not all are exact in F16. Zero points that are all 2^(b - 1) make it symmetric;
+ * in v1 planes they are taken as v2 if stored so, since no v1 writer gives that and files exist
+ * that are labelled wrong. Groups that do not follow the columns ("act-order") are kept by their
+ * index.
  * LQ_LAYOUT_NATIVE:
  *   meta             U8   JSON text: method, dtype, shape, block sizes
  *   codes            the data of none; U8 [ceil(n / 2)] of nf4 and fp4; U8 [n] of dynamic8; I8 of
- *                    int8, with the tensor's shape
- *   scales           F32  [blocks], F32 [rows] of int8, or U8 [blocks] if nested
+ *                    int8, with the tensor's shape; U8 [rows, 4 * ceil(columns * bits / 32)] of
+ *                    affine: each row a little-endian stream of bits, filled up to 32-bit words
+ *   scales           F32  [blocks], F32 [rows] of int8, F16 or F32 [rows, groups] of affine, or U8
+ *                    of the same shape if nested
+ *   zeros            U8   [rows, groups], affine that is not symmetric
+ *   g_idx            I32  [columns], affine whose groups do not follow the columns
  *   nested_scales    F32  [ceil(blocks / nested block size)]
  *   nested_offset    F32  [1]
  *   codebook         F32  [16] or [256], only where it is not the method's own
@@ -469,14 +515,18 @@ LQ_API void *lq_tensor_data(lq_tensor *tensor);
 /* Method id. */
 LQ_API int32_t lq_tensor_method(const lq_tensor *tensor);
 
-/* What the tensor was made with: LQ_KEY_METHOD, _BLOCK_SIZE, _NESTED, _NESTED_BLOCK_SIZE.
- * LQ_E_ARGUMENT for others. */
+/* What the tensor was made with: LQ_KEY_METHOD, _BLOCK_SIZE, _NESTED, _NESTED_BLOCK_SIZE, _BITS,
+ * _GROUP_SIZE, _SYMMETRIC. LQ_E_ARGUMENT for others. */
 LQ_API lq_status lq_tensor_get_i64(const lq_tensor *tensor, int32_t key, int64_t *out);
 
 /* 8 * lq_tensor_nbytes / elements; 0 for an empty tensor. */
 LQ_API double lq_tensor_bits_per_weight(const lq_tensor *tensor);
 
-/* How many planes the tensor has in a layout; 0 if the layout cannot hold it. */
+/*
+ * How many planes the tensor has in a layout; 0 if the layout cannot hold it. GPTQ, GPTQ_V2 and AWQ
+ * keep codes in another order than a tensor does: it has planes of these if lq_tensor_convert made
+ * it for that layout.
+ */
 LQ_API uint32_t lq_tensor_plane_count(const lq_tensor *tensor, int32_t layout);
 
 /* Plane number i. LQ_E_UNSUPPORTED if the layout cannot hold the tensor, LQ_E_ARGUMENT past the
@@ -484,11 +534,28 @@ LQ_API uint32_t lq_tensor_plane_count(const lq_tensor *tensor, int32_t layout);
 LQ_API lq_status lq_tensor_plane(const lq_tensor *tensor, int32_t layout, uint32_t i,
                                  lq_plane *out);
 
+/*
+ * A copy that owns its memory and has planes in that layout; whatever else can be done with the
+ * tensor can be done with the copy. Nothing is lost or rounded: values, and planes after any number
+ * of ways there and back, stay the same. GPTQ layouts take affine tensors of rank 2 without nested
+ * scales whose rows and columns are multiples of 32; the first version (LQ_LAYOUT_GPTQ) has no zero
+ * point 0, which programs read differently. AWQ takes 4 bits, rows and columns that are
+ * multiples of 8, groups that divide the columns and follow them. LQ_E_UNSUPPORTED if the layout
+ * cannot hold the tensor, LQ_E_MEMORY. Any thread.
+ */
+LQ_API lq_status lq_tensor_convert(const lq_alloc *alloc, const lq_tensor *tensor, int32_t layout,
+                                   lq_tensor **out);
+
+/* Why a tensor cannot have planes in that layout, also by conversion: a short English text; NULL if
+ * it can. Any thread. */
+LQ_API const char *lq_tensor_obstacle(const lq_tensor *tensor, int32_t layout);
+
 /* ---- Quantizer. One thread per handle. Since 0.1. ---- */
 
 /*
  * Makes a quantizer from a config, which is copied and may be destroyed. Values that contradict
- * each other are refused here: a block size on a rowwise method, a threshold without int8.
+ * each other are refused here: a block size on a rowwise method, a threshold without int8, a group
+ * size without affine.
  * LQ_E_ARGUMENT, LQ_E_MEMORY; in the first case the reason is in lq_config_error_text(config).
  */
 LQ_API lq_status lq_quantizer_create(lq_config *config, lq_quantizer **out);
@@ -516,7 +583,8 @@ LQ_API const char *lq_quantizer_error_text(const lq_quantizer *quantizer);
 
 /*
  * The weights as F32, F16 or BF16, row-major. `bytes` must be what the shape needs (LQ_E_SHAPE).
- * Each element is value(code) * scale in f32, one rounding, then rounded once to the dtype.
+ * Each element is value(code) * scale in f32, one rounding, then rounded once to the dtype; of
+ * affine, scale * (code - zero point).
  */
 LQ_API lq_status lq_dequantize(const lq_tensor *tensor, int32_t dtype, void *out, size_t bytes,
                                const lq_config *how);

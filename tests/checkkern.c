@@ -243,6 +243,17 @@ static size_t random_count(void)
   return random_below(4) ? random_below(301) : random_below(9000);
 }
 
+/* What a kernel works on when it is timed: n elements, room for the largest type of each array. */
+struct work {
+  size_t n;
+  int stream;
+  float *x, *y; /* n floats, or n halves in the same place */
+  uint8_t *codes, *codes2;
+  float *absmax;
+};
+
+static volatile float sink;
+
 /* ---- one random case of each kernel ---- */
 
 static void check_q4_encode(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
@@ -345,6 +356,8 @@ static void check_i8_decode(const struct lqi_kernels *k, const struct lqi_kernel
   CHECK(same_floats(got, want, d, n), "n %zu, stat %g, stream %d", n, (double)stat, stream);
 }
 
+#include "checkkern_aff.h"
+
 static void check_widen(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
   size_t n = random_count();
@@ -432,17 +445,6 @@ static void check_dot_i8(const struct lqi_kernels *k, const struct lqi_kernels *
 #include "checkkern_tiles.h"
 
 /* ---- time ---- */
-
-/* What a kernel works on when it is timed: n elements, room for the largest type of each array. */
-struct work {
-  size_t n;
-  int stream;
-  float *x, *y; /* n floats, or n halves in the same place */
-  uint8_t *codes, *codes2;
-  float *absmax;
-};
-
-static volatile float sink;
 
 static void time_q4_encode(const struct lqi_kernels *k, uint32_t d, const struct work *w)
 {
@@ -550,6 +552,13 @@ static const struct row {
     {"absmax", check_absmax, time_absmax, LQI_FLOATS, 1, 0},
     {"i8_encode", check_i8_encode, time_i8_encode, LQI_FLOATS, 1, 1},
     {"i8_decode", check_i8_decode, time_i8_decode, LQI_FLOATS, 1, 1},
+    {"aff_range", check_aff_range, time_aff_range, LQI_FLOATS, 1, 0.0625},
+    {"aff_grid", check_aff_grid, NULL, 1, 0, 0},
+    {"aff4_encode", check_aff4_encode, time_aff_encode, LQI_FLOATS, 1, 0.5625},
+    {"aff4_decode", check_aff4_decode, time_aff_decode, LQI_FLOATS, 1, 0.5625},
+    {"aff8_encode", check_aff8_encode, time_aff8_encode, LQI_FLOATS, 1, 1.0625},
+    {"aff8_decode", check_aff8_decode, time_aff8_decode, LQI_FLOATS, 1, 1.0625},
+    {"aff_error", check_aff_error, time_aff_error, 1, 1, 0},
     {"widen", check_widen, time_widen, LQI_FLOATS, 1, 4},
     {"narrow", check_narrow, time_narrow, LQI_FLOATS, 1, 4},
     {"dot", check_dot, time_dot, 1, 2, 0},

@@ -213,7 +213,7 @@ def zero_copy(rng):
 def products(rng):
     w = rng.standard_normal((20, 40), dtype=np.float32)
     x = rng.standard_normal((6, 80), dtype=np.float32)
-    for method in ("nf4", "fp4", "int8", "dynamic8", "none"):
+    for method in ("nf4", "fp4", "int8", "dynamic8", "affine", "none"):
         t = lq.quantize(w, method)
         exact = x[:, :40].astype(np.float64) @ t.dequantize().astype(np.float64).T
         y = t.matmul(x[:, :40])  # rows 80 apart, read in place
@@ -268,7 +268,8 @@ def rest(rng):
     check(0 < m["relative_error"] < 0.3 and m["cosine"] > 0.9, f"compare: {m}")
     check(lq.compare(t, t)["relative_error"] == 0, "compare with itself")
     check(
-        lq.methods() == ["none", "nf4", "fp4", "int8", "dynamic8"] and lq.version().count(".") == 2,
+        lq.methods() == ["none", "nf4", "fp4", "int8", "dynamic8", "affine"]
+        and lq.version().count(".") == 2,
         "methods",
     )
     check(lq.version() in lq.build_info(), "build info")
@@ -296,6 +297,60 @@ def same_everywhere(rng):
     lq.limit_cpu()
     lq.set_threads(0)
     check(lq.cpu_features() == best, "the cap is lifted")
+
+
+def fields(words, bits):
+    """Fields of `bits` bits down the first axis of 32-bit words."""
+    n = words.shape[0] * 32 // bits
+    stream = np.unpackbits(
+        np.ascontiguousarray(words.T).view(np.uint8), axis=1, bitorder="little"
+    ).reshape(words.shape[1], n, bits)
+    return (stream.astype(np.int32) << np.arange(bits)).sum(2).T
+
+
+def affine(rng):
+    w = rng.standard_normal((64, 96), dtype=np.float32)
+    for bits in (2, 3, 4, 8):
+        for sym in (True, False):
+            t = lq.quantize(w, "rtn", bits=bits, group_size=32, sym=sym)
+            p = t.planes("gptq_v2")
+            codes, zeros = fields(p["qweight"], bits), fields(p["qzeros"].T, bits)
+            s = p["scales"].T.astype(np.float32)[:, p["g_idx"]]
+            z = zeros[:, p["g_idx"]]
+            most = 2**bits - 1
+            check(np.array_equal(t.dequantize(), s * (codes.T - z)), f"{bits} bits, sym {sym}")
+            check(
+                np.array_equal(codes.T, np.clip(np.rint(w / s) + z, 0, most)),
+                f"nearest codes, {bits} bits, sym {sym}",
+            )
+            check(t.method == "affine" and t.planes()["scales"].dtype == np.float16, "planes")
+            again = lq.from_planes("gptq_v2", p, shape=w.shape)
+            check(np.array_equal(again.dequantize(), t.dequantize()), "there and back")
+            if (zeros > 0).all():
+                q = t.convert("gptq").planes("gptq")
+                check(np.array_equal(fields(q["qzeros"].T, bits), zeros - 1), "v1 zero points")
+                check(np.array_equal(q["qweight"], p["qweight"]), "v1 codes")
+            if bits == 4:
+                a = lq.from_planes("awq", t.planes("awq"))
+                check(np.array_equal(a.dequantize(), t.dequantize()), "awq")
+    views = t.planes("gptq_v2")["qweight"]
+    copy = views.copy()
+    del t, p
+    gc.collect()
+    check(np.array_equal(views, copy) and not views.flags.writeable, "views keep what they view")
+    full, best = (lq.quantize(w, "affine", bits=2, group_size=-1, mse=m) for m in (None, 2.4))
+    check(
+        lq.compare(w, best)["relative_error"] < 0.9 * lq.compare(w, full)["relative_error"], "mse"
+    )
+    small = lq.quantize(w, "affine", nested=True)
+    check(small.bits_per_weight < 4.2, "nested")
+    raises(-40, "nested", small.planes, "gptq")
+    raises(-40, "4 bits", full.convert, "awq")
+    raises(-10, "bits", lq.quantize, w, "affine", bits=5)
+    raises(-10, "group_size", lq.quantize, w, "affine", group_size=12)
+    raises(-31, "qzeros", lq.from_planes, "awq", {"qweight": copy})
+    same = lq.quantize(w, "affine", compat="gptq").dequantize()
+    check(np.abs(same - w).max() < 0.6, "compat")
 
 
 def errors(rng):
@@ -373,6 +428,7 @@ def main():
     products(rng)
     rest(rng)
     same_everywhere(rng)
+    affine(rng)
     errors(rng)
     missing_library()
     print(f"python_binding: {checks} checks, {failures} failed")

@@ -61,8 +61,13 @@ static void check_metrics(const lq_metrics *got, const lq_metrics *want)
 
 static void test_random(void)
 {
-  static const char *const methods[] = {"method=nf4", "method=fp4 nested=1", "method=int8",
-                                        "method=dynamic8", "method=none"};
+  static const char *const methods[] = {"method=nf4",
+                                        "method=fp4 nested=1",
+                                        "method=int8",
+                                        "method=dynamic8",
+                                        "method=none",
+                                        "method=affine bits=8",
+                                        "method=affine symmetric=0 nested=1"};
   static const uint64_t shapes[][2] = {{1, 1}, {3, 5}, {37, 53}, {200, 401}, {1, 9000}, {9000, 1}};
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (size_t k = 0; k < sizeof methods / sizeof *methods; k++)

@@ -160,6 +160,9 @@ static void test_sizes(void)
       "method=int8 threshold=2.2",
       "method=dynamic8 block_size=100",
       "method=dynamic8 nested=1",
+      "method=affine group_size=64",
+      "method=affine bits=3 group_size=24 symmetric=0",
+      "method=affine bits=8 group_size=-1 nested=1",
   };
   static const uint64_t large[][3] = {{1, 70, 1024}, {5, 33, 1100}, {31, 40, 256}, {2, 1, 1023}};
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {

@@ -99,7 +99,7 @@ static const lq_alloc hook = {sizeof hook, 0, &watch, watch_alloc, watch_release
 
 /* ---- the operations ---- */
 
-enum { ROWS = 40, COLUMNS = 96, BATCH = 3 };
+enum { ROWS = 64, COLUMNS = 96, BATCH = 3 };
 
 static float weights[ROWS * COLUMNS], x32[BATCH * COLUMNS], y32[BATCH * ROWS],
     values[ROWS * COLUMNS];
@@ -111,6 +111,7 @@ static const uint64_t dims[2] = {ROWS, COLUMNS};
 struct setup {
   lq_config *config;
   lq_tensor *dense, *small, *int8; /* int8: without outlier columns */
+  lq_tensor *packed;               /* with planes of GPTQ; NULL if it cannot have them */
   lq_quantizer *quantizer;
   lq_plane planes[12];
   uint32_t n;
@@ -152,6 +153,40 @@ static lq_status tensor_wrap(struct setup *s, struct output *out)
 static lq_status tensor_clone(struct setup *s, struct output *out)
 {
   return lq_tensor_clone(&hook, s->small, &out->tensor);
+}
+
+/* To each layout that holds the tensor, and the clone of what came out. */
+static lq_status tensor_convert(struct setup *s, struct output *out)
+{
+  static const int32_t layouts[] = {LQ_LAYOUT_GPTQ_V2, LQ_LAYOUT_AWQ, LQ_LAYOUT_NATIVE};
+  lq_tensor *first = NULL;
+  lq_status st = LQ_OK;
+  for (size_t i = 0; i < 3 && st == LQ_OK; i++) {
+    if (lq_tensor_obstacle(s->small, layouts[i]))
+      continue;
+    st = lq_tensor_convert(&hook, s->small, layouts[i], &first);
+    if (st == LQ_OK)
+      st = lq_tensor_clone(&hook, first, &out->tensor);
+    lq_tensor_destroy(first);
+    if (st == LQ_OK && i < 2) {
+      lq_tensor_destroy(out->tensor);
+      out->tensor = NULL;
+    }
+  }
+  return st;
+}
+
+/* Planes whose order is not the tensor's are copied, borrowed or not. */
+static lq_status packed_planes(struct setup *s, struct output *out)
+{
+  lq_plane p[4];
+  if (!s->packed)
+    return LQ_OK;
+  for (uint32_t i = 0; i < 4; i++) {
+    p[i].size = sizeof p[i];
+    CHECK(lq_tensor_plane(s->packed, LQ_LAYOUT_GPTQ_V2, i, &p[i]) == LQ_OK, "plane %u", i);
+  }
+  return lq_tensor_from_planes(s->config, LQ_LAYOUT_GPTQ_V2, p, 4, 0, NULL, 1, &out->tensor);
 }
 
 static lq_status quantizer_create(struct setup *s, struct output *out)
@@ -225,6 +260,8 @@ static const struct {
     {"tensor_create", tensor_create},
     {"tensor_wrap", tensor_wrap},
     {"tensor_clone", tensor_clone},
+    {"tensor_convert", tensor_convert},
+    {"packed_planes", packed_planes},
     {"quantizer_create", quantizer_create},
     {"quantizer_run", quantizer_run},
     {"from_planes", from_planes},
@@ -302,6 +339,8 @@ static void set_up(struct setup *s, const char *options)
   st = st ? st : make_int8(s);
   if (!CHECK(st == LQ_OK, "set up: %d", st))
     exit(2);
+  if (!lq_tensor_obstacle(s->small, LQ_LAYOUT_GPTQ_V2))
+    CHECK(lq_tensor_convert(&hook, s->small, LQ_LAYOUT_GPTQ_V2, &s->packed) == LQ_OK, "convert");
   s->layout = lq_tensor_plane_count(s->small, LQ_LAYOUT_BITSANDBYTES) ? LQ_LAYOUT_BITSANDBYTES
                                                                       : LQ_LAYOUT_NATIVE;
   s->n = lq_tensor_plane_count(s->small, s->layout);
@@ -314,6 +353,7 @@ static void set_up(struct setup *s, const char *options)
 static void tear_down(struct setup *s)
 {
   lq_quantizer_destroy(s->quantizer);
+  lq_tensor_destroy(s->packed);
   lq_tensor_destroy(s->int8);
   lq_tensor_destroy(s->small);
   lq_tensor_destroy(s->dense);
@@ -370,6 +410,9 @@ int main(void)
       "method=dynamic8 nested=1",
       "method=none",
       "method=nf4 nonfinite=keep",
+      "method=affine symmetric=0",
+      "method=affine nested=1 bits=3 group_size=8",
+      "method=affine mse=2.4 group_size=-1 bits=8",
   };
   uint64_t state = 12;
   watch.caller = pthread_self();

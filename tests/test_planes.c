@@ -23,6 +23,10 @@ static const char *const kinds[] = {
     "method=dynamic8",
     "method=dynamic8 nested=1 block_size=100",
     "method=none",
+    "method=affine",
+    "method=affine bits=3 group_size=16 symmetric=0",
+    "method=affine bits=8 group_size=-1 nested=1 symmetric=0",
+    "method=affine bits=2 group_size=8 nested=1 nested_block_size=16",
 };
 
 /* ---- there and back ---- */

@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-enum { ROWS = 401, COLUMNS = 777, BATCH = 5, CASES = 7, INTEGERS = 50 };
+enum { ROWS = 401, COLUMNS = 777, BATCH = 5, CASES = 10, INTEGERS = 50 };
 
 static float weights[ROWS * COLUMNS], other[ROWS * COLUMNS], x[BATCH * COLUMNS];
 
@@ -22,6 +22,9 @@ static const char *const cases[CASES] = {
     "method=int8 threshold=2.5",
     "method=dynamic8 block_size=100 nested=1",
     "method=none",
+    "method=affine group_size=32 symmetric=0",
+    "method=affine bits=3 group_size=40 nested=1",
+    "method=affine bits=8 group_size=-1",
 };
 
 /* All that a case gives: planes, values in three dtypes, a product, a comparison. */

@@ -9,8 +9,11 @@
     t.planes("bitsandbytes")                    # {"weight": ..., "weight.absmax": ..., ...}
     t = lq.from_planes("bitsandbytes", arrays)  # and back
 
+    t = lq.quantize(w, "affine", bits=4, group_size=128, sym=False)
+    t.planes("gptq_v2")                         # {"qweight": ..., "qzeros": ..., "scales": ..., "g_idx": ...}
+
 Arrays are not copied on the way in where they are C-contiguous, nor on the way out: planes() gives views of the
-tensor's own memory. What numpy has no type for, bf16, travels as uint16 bits and is named by dtype="bf16".
+tensor's own memory, but for the layouts of GPTQ and AWQ, which keep codes in another order. What numpy has no type for, bf16, travels as uint16 bits and is named by dtype="bf16".
 
 This one file is the whole binding: copy it where you need it. It looks for the shared library in the environment
 variable LIBQUANT, then in build/ of the repository that this file lies in, then where the system keeps libraries.
@@ -152,6 +155,8 @@ _FUNCTIONS = [
         [_ptr, _i32, _POINTER(_Plane), _u32, _u32, _POINTER(_u64), _i32, _POINTER(_ptr)],
     ),
     ("lq_tensor_clone", _i32, [_ptr, _ptr, _POINTER(_ptr)]),
+    ("lq_tensor_convert", _i32, [_ptr, _ptr, _i32, _POINTER(_ptr)]),
+    ("lq_tensor_obstacle", _str, [_ptr, _i32]),
     ("lq_tensor_destroy", None, [_ptr]),
     ("lq_tensor_dtype", _i32, [_ptr]),
     ("lq_tensor_ndim", _u32, [_ptr]),
@@ -190,7 +195,8 @@ _DTYPES = {
     7: ("i64", "int64", np.int64),
 }
 _DTYPE_IDS = {name: i for i, (short, long, _) in _DTYPES.items() for name in (short, long)}
-_LAYOUTS = {"native": 1, "bitsandbytes": 2}
+_LAYOUTS = {"native": 1, "bitsandbytes": 2, "gptq": 3, "gptq_v2": 4, "awq": 5}
+_GROUPWISE = 4  # flag of a method
 
 
 class Error(Exception):
@@ -375,7 +381,7 @@ class Tensor:
 
     @property
     def method(self):
-        """Name of the method: "nf4", "fp4", "int8", "dynamic8" or "none"."""
+        """Name of the method: "nf4", "fp4", "int8", "dynamic8", "affine" or "none"."""
         return _lib.lq_method_name(_lib.lq_tensor_method(self._handle)).decode()
 
     @property
@@ -397,13 +403,14 @@ class Tensor:
         """The arrays that make up the tensor, {name: array}, under the names of a checkpoint family.
 
         "bitsandbytes" gives what transformers stores for a module ("weight", "weight.absmax", ...), "native" what
-        libquant itself keeps. The arrays are read-only views: no bytes are copied, and the tensor lives as long as
-        any of them. bf16 planes are uint16.
+        libquant itself keeps; "gptq", "gptq_v2" and "awq" give "qweight", "qzeros", "scales" and "g_idx". The arrays
+        are read-only views: no bytes are copied, and the tensor lives as long as any of them. For the last three
+        it is convert(layout) that they are views of. bf16 planes are uint16.
         """
         number = _layout(layout)
         count = _lib.lq_tensor_plane_count(self._handle, number)
         if count == 0:
-            raise Error(_UNSUPPORTED, f"layout {layout} cannot hold this {self.method} tensor")
+            return self.convert(layout).planes(layout)
         result = {}
         for i in range(count):
             p = _Plane(size=ctypes.sizeof(_Plane))
@@ -416,6 +423,18 @@ class Tensor:
                 view = np.asarray(_Memory(self, p.data, dtype, shape))
             result[p.name.decode()] = view
         return result
+
+    def convert(self, layout):
+        """A copy that has planes in that layout; nothing is lost. Error says why, if the layout cannot hold it."""
+        number, handle = _layout(layout), _ptr()
+        obstacle = _lib.lq_tensor_obstacle(self._handle, number)
+        if obstacle is not None:
+            raise Error(
+                _UNSUPPORTED,
+                f"layout {layout} cannot hold this {self.method} tensor: {obstacle.decode()}",
+            )
+        _check(_lib.lq_tensor_convert(None, self._handle, number, ctypes.byref(handle)))
+        return Tensor(handle.value)
 
     def dequantize(self, dtype="f32", out=None, rows=None):
         """The weights as a numpy array of dtype "f32", "f16" or "bf16" (uint16 bits).
@@ -564,10 +583,12 @@ def _method_info(method):
 
 
 def _refuse_foreign(method, bits, group_size, sym):
-    """Arguments of methods that this version does not have must stand at their defaults."""
-    own = _method_info(method).code_bits
-    if bits not in (4, own):
-        raise Error(_UNSUPPORTED, f"bits={bits}: {method} codes have {own} bits")
+    """Arguments of methods with groups must stand at their defaults for others."""
+    info = _method_info(method)
+    if info.flags & _GROUPWISE:
+        return
+    if bits not in (4, info.code_bits):
+        raise Error(_UNSUPPORTED, f"bits={bits}: {method} codes have {info.code_bits} bits")
     if group_size != 128:
         raise Error(
             _UNSUPPORTED, f"group_size={group_size}: {method} has no groups (block_size, perhaps?)"
@@ -590,21 +611,27 @@ def quantize(
     threshold=None,
     nonfinite=None,
     nested_block_size=None,
+    mse=None,
 ):
     """Quantizes an array of weights, [rows, columns] or any other shape, and gives a Tensor.
 
     w            float32 or float16, or uint16 with dtype="bf16"; not copied if it is C-contiguous
-    method       "nf4", "fp4", "int8", "dynamic8" or "none"
+    method       "nf4", "fp4", "int8", "dynamic8", "none", or "affine", also called "rtn"
     block_size   elements that share a scale; None: 64 for nf4 and fp4, 256 for dynamic8
     nested       quantize the scales too; nested_block_size of them share one of the second level (256)
-    compat       "bitsandbytes-cpu": byte for byte what that program makes
+    compat       "bitsandbytes-cpu": byte for byte what that program makes; "gptq" for affine
     threshold    int8: columns with a magnitude at or above it stay dense
     nonfinite    what to do with NaN and infinity: "error" (default), "saturate", "keep" or "propagate"
-    bits, group_size, sym   for methods of later versions; refused if they are not at their defaults
+    bits         affine: 2, 3, 4 or 8
+    group_size   affine: columns of a row that share a scale; -1: all of them
+    sym          affine: False stores a zero point for each group
+    mse          affine: exponent of a search for the range that errs least, 2.4 usual; None: full ranges
 
     Raises Error, which names row and column of a weight that is not finite.
     """
+    method = "affine" if method == "rtn" else method
     _refuse_foreign(method, bits, group_size, sym)
+    groupwise = _method_info(method).flags & _GROUPWISE
     w, number = _array(w, dtype, "w")
     dense = _wrap(w, number)
     quantizer, result = _ptr(), _ptr()
@@ -616,6 +643,10 @@ def quantize(
         threshold=threshold,
         nonfinite=nonfinite,
         nested_block_size=nested_block_size,
+        mse=mse,
+        bits=bits if groupwise else None,
+        group_size=group_size if groupwise else None,
+        symmetric=sym if groupwise else None,
     ) as config:
         config.check(_lib.lq_quantizer_create(config.handle, ctypes.byref(quantizer)))
     try:
@@ -639,12 +670,14 @@ def _plane_array(name, a):
     raise Error(_ARGUMENT, f"plane {name} is {a.dtype}, which no plane can be")
 
 
-def from_planes(layout, planes, shape=None, nonfinite=None):
-    """A Tensor from the arrays of a checkpoint: layout "bitsandbytes" or "native", planes {name: array}.
+def from_planes(layout, planes, shape=None, nonfinite=None, zero_borrow=None):
+    """A Tensor from the arrays of a checkpoint, planes {name: array}, in layout "bitsandbytes", "gptq", "gptq_v2",
+    "awq" or "native".
 
     Names are the checkpoint's own less the module path: "weight", "weight.absmax", ...; uint16 arrays are bf16.
-    Arrays are used where they are, so they must not change afterwards. They are checked: sizes, names, code books,
+    Arrays are used where they are, so they must not change afterwards; those of GPTQ and AWQ are copied. They are checked: sizes, names, code books,
     finite scales (nonfinite="propagate" lets those that are not finite pass). shape: if given, it must agree.
+    zero_borrow: layout "gptq" with 1 taken from whole words of zero points, as GPTQModel does.
     """
     keep, structs = [], (_Plane * max(len(planes), 1))()
     for p, (name, a) in zip(structs, planes.items()):
@@ -657,7 +690,7 @@ def from_planes(layout, planes, shape=None, nonfinite=None):
         p.name, p.data = name.encode(), a.ctypes.data
     handle = _ptr()
     ndim, dims = (0, None) if shape is None else (len(shape), _dims(shape))
-    with _Config(nonfinite=nonfinite) as config:
+    with _Config(nonfinite=nonfinite, zero_borrow=zero_borrow) as config:
         config.check(
             _lib.lq_tensor_from_planes(
                 config.handle,

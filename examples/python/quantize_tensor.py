@@ -17,7 +17,7 @@ def main():
 
     print(f"libquant {lq.version()}, kernels: {lq.cpu_features()}")
     print("method     nested  bits per weight  SQNR of weights  error of a product")
-    for method in ("nf4", "fp4", "int8", "dynamic8"):
+    for method in ("nf4", "fp4", "int8", "dynamic8", "affine"):
         for nested in (False, True):
             if nested and method == "int8":
                 continue  # its scales belong to rows, not to blocks

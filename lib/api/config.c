@@ -11,13 +11,14 @@
 
 #include <string.h>
 
-#define NONE_COMPAT "none|bitsandbytes-cpu"
+#define COMPAT_CHOICES "none|bitsandbytes-cpu|gptq"
 #define NONFINITE_CHOICES "auto|error|saturate|keep|propagate"
 #define ALTERNATIVE(name) "|" #name
 #define METHOD_CHOICES (&(LQI_METHODS(ALTERNATIVE))[1]) /* less the bar in front */
 #define ONE_MORE(name) +1
 #define METHOD_COUNT (0 LQI_METHODS(ONE_MORE))
 #define MOST_BLOCK 65536
+#define MOST_GROUP (1 << 20)
 #define MOST_THREADS 1024
 
 struct key {
@@ -42,12 +43,22 @@ static const struct key keys[] = {
      "1: quantize the scales to 8 bits too"},
     {LQ_KEY_NESTED_BLOCK_SIZE, LQ_TYPE_I64, "nested_block_size", 8, MOST_BLOCK, 256, 0, NULL,
      AT(nested_block_size), "scales under one second-level scale"},
-    {LQ_KEY_COMPAT, LQ_TYPE_CHOICE, "compat", LQ_COMPAT_NONE, LQ_COMPAT_BITSANDBYTES_CPU,
-     LQ_COMPAT_NONE, 0, NONE_COMPAT, AT(compat), "reproduce another program byte for byte"},
+    {LQ_KEY_BITS, LQ_TYPE_I64, "bits", 2, 8, LQI_DEFAULT_BITS, 0, NULL, AT(bits),
+     "affine: bits of a code, 2, 3, 4 or 8"},
+    {LQ_KEY_GROUP_SIZE, LQ_TYPE_I64, "group_size", -1, MOST_GROUP, LQI_DEFAULT_GROUP_SIZE, 0, NULL,
+     AT(group_size), "affine: columns under one scale, a multiple of 8; -1: the whole row"},
+    {LQ_KEY_SYMMETRIC, LQ_TYPE_I64, "symmetric", 0, 1, 1, 0, NULL, AT(symmetric),
+     "affine: 1: ranges are symmetric to 0; 0: a zero point for each group"},
+    {LQ_KEY_COMPAT, LQ_TYPE_CHOICE, "compat", LQ_COMPAT_NONE, LQ_COMPAT_GPTQ, LQ_COMPAT_NONE, 0,
+     COMPAT_CHOICES, AT(compat), "reproduce another program byte for byte"},
     {LQ_KEY_NONFINITE, LQ_TYPE_CHOICE, "nonfinite", LQ_NONFINITE_AUTO, LQ_NONFINITE_PROPAGATE,
      LQ_NONFINITE_AUTO, 0, NONFINITE_CHOICES, AT(nonfinite), "what to do with NaN and infinity"},
+    {LQ_KEY_ZERO_BORROW, LQ_TYPE_I64, "zero_borrow", 0, 1, 0, 0, NULL, AT(zero_borrow),
+     "layout gptq: 1: zero points had 1 taken from whole words, as GPTQModel does"},
     {LQ_KEY_THRESHOLD, LQ_TYPE_F64, "threshold", 0, 0, 0, 65504.0, NULL, AT(threshold),
      "int8: magnitude from which a column stays dense; 0: off"},
+    {LQ_KEY_MSE, LQ_TYPE_F64, "mse", 0, 0, 0, 8.0, NULL, AT(mse),
+     "affine: exponent of the error that ranges are searched by, 2.4 usual; 0: full ranges"},
     {LQ_KEY_THREADS, LQ_TYPE_I64, "threads", 0, MOST_THREADS, 0, 0, NULL, AT(par),
      "threads of a call; 0: all there are"},
 };

@@ -13,7 +13,8 @@ struct lq_config {
   struct lqi_mem mem;
   struct lqi_par par;
   int64_t method, block_size, nested, nested_block_size, compat, nonfinite;
-  double threshold;
+  int64_t bits, group_size, symmetric, zero_borrow;
+  double threshold, mse;
   struct lqi_text error;
 };
 
@@ -36,14 +37,19 @@ struct lq_quantizer {
   int32_t has_run;
 };
 
+/* Defaults that tell a key which was not set, where it does not apply. */
+#define LQI_DEFAULT_BITS 4
+#define LQI_DEFAULT_GROUP_SIZE 128
+
 /* tensor.c: a handle for a finished store; planes in `owned` become its property, also on failure.
  */
 lq_status lqi_tensor_adopt(const struct lqi_mem *mem, const struct lqi_store *store, void *owned,
                            uint64_t owned_bytes, lq_tensor **out);
 
 /*
- * tensor.c: one block of memory for all planes whose sizes store->method->layout gives; spans of
- * *store are set. Spans that are set already keep their contents: they are copied in.
+ * tensor.c: one block of memory for all planes whose sizes store->method->layout gives, and for the
+ * packed ones of the sizes that their spans have; spans of *store are set. Spans that point
+ * somewhere already keep their contents: they are copied in.
  */
 lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, void **owned,
                            uint64_t *owned_bytes);

@@ -6,6 +6,7 @@
  */
 #include "handle.h"
 
+#include "../method/affine.h"
 #include "../method/blockwise.h"
 #include "../method/registry.h"
 
@@ -90,10 +91,26 @@ static lq_status settle_shape(struct lqi_store *store, uint32_t ndim, const uint
 static lq_status check_block_sizes(const struct lqi_store *store, struct lqi_text *why)
 {
   int blockwise = (store->method->flags & LQ_METHOD_BLOCKWISE) != 0;
-  if ((store->block_size != 0) != blockwise || (store->nested_block_size != 0 && !blockwise))
+  int nests = blockwise || (store->method->flags & LQ_METHOD_GROUPWISE) != 0;
+  if ((store->block_size != 0) != blockwise || (store->nested_block_size != 0 && !nests))
     return lqi_fail(why, LQ_E_LAYOUT, "block sizes do not fit the method ", store->method->name);
   if (blockwise && store->method->codec->bits == 4 && store->block_size % 2 != 0)
     return lqi_fail(why, LQ_E_LAYOUT, "an odd block size would split a byte", NULL);
+  return LQ_OK;
+}
+
+/* Bits, groups and their number, before any size is made of them. */
+static lq_status check_groups(const struct lqi_store *store, struct lqi_text *why)
+{
+  uint64_t bytes;
+  if ((store->method->flags & LQ_METHOD_GROUPWISE) == 0)
+    return LQ_OK;
+  if (!lqi_affine_has_bits(store->bits))
+    return lqi_fail(why, LQ_E_LAYOUT, "bits must be 2, 3, 4 or 8", NULL);
+  if (!store->mapped && store->group_size % 8 != 0)
+    return lqi_fail(why, LQ_E_LAYOUT, "group size must be a multiple of 8", NULL);
+  if (lqi_mul_overflows(store->shape.rows, store->groups, &bytes) || bytes >= UINT64_C(1) << 59)
+    return lqi_fail(why, LQ_E_LAYOUT, "the number of groups overflows", NULL);
   return LQ_OK;
 }
 
@@ -102,8 +119,15 @@ static lq_status check_block_sizes(const struct lqi_store *store, struct lqi_tex
 static lq_status check_sizes(const struct lqi_store *store, struct lqi_text *why)
 {
   static const char *const names[LQI_PLANES] = {
-      "codes",           "scales",   "second-level scales", "code book", "second-level code book",
-      "outlier columns", "outliers",
+      "codes",
+      "scales",
+      "second-level scales",
+      "code book",
+      "second-level code book",
+      "outlier columns",
+      "outliers",
+      "zeros",
+      "group index",
   };
   uint64_t bytes[LQI_PLANES] = {0};
   store->method->layout(store, bytes);
@@ -122,18 +146,27 @@ static lq_status check_sizes(const struct lqi_store *store, struct lqi_text *why
   return LQ_OK;
 }
 
-/* Index of the first f32 of a span that is not finite, its length if there is none; the span need
- * not be aligned. */
-static uint64_t first_nonfinite(const struct lqi_span *span)
+/* Index of the first float of a span that is not finite, their number if there is none; the span
+ * need not be aligned. */
+static uint64_t first_nonfinite(const struct lqi_span *span, int32_t dtype)
 {
-  uint64_t n = span->bytes / sizeof(float);
-  for (uint64_t i = 0; i < n; i++) {
-    float x;
-    memcpy(&x, (const char *)span->data + i * sizeof x, sizeof x);
-    if (!lqi_is_finite(x))
+  uint64_t n = span->bytes / lqi_dtype_size(dtype);
+  for (uint64_t i = 0; i < n; i++)
+    if (!lqi_is_finite(lqi_load_unaligned(span->data, dtype, i)))
       return i;
-  }
   return n;
+}
+
+static lq_status check_floats(const struct lqi_span *span, int32_t dtype, const char *what,
+                              struct lqi_text *why)
+{
+  uint64_t at = first_nonfinite(span, dtype);
+  if (at == span->bytes / lqi_dtype_size(dtype))
+    return LQ_OK;
+  lqi_fail(why, LQ_E_NONFINITE, what, NULL);
+  lqi_text_add_u64(why, at);
+  lqi_text_add(why, " is not finite");
+  return LQ_E_NONFINITE;
 }
 
 static lq_status check_values(const struct lqi_store *store, struct lqi_text *why)
@@ -147,20 +180,38 @@ static lq_status check_values(const struct lqi_store *store, struct lqi_text *wh
       {LQI_CODEBOOK, "code book entry "},
       {LQI_NESTED_CODEBOOK, "second-level code book entry "},
   };
+  if (store->packed.layout != 0)
+    return check_floats(&store->packed.plane[LQI_QSCALES], store->packed.scale_dtype, "scale ",
+                        why);
   for (size_t i = 0; i < LQI_COUNT(floats); i++) {
-    const struct lqi_span *span = &store->plane[floats[i].plane];
-    if (floats[i].plane == LQI_SCALES && store->nested_block_size != 0)
+    int scales = floats[i].plane == LQI_SCALES;
+    if (scales && store->nested_block_size != 0)
       continue;
-    uint64_t at = first_nonfinite(span);
-    if (at != span->bytes / sizeof(float)) {
-      lqi_fail(why, LQ_E_NONFINITE, floats[i].what, NULL);
-      lqi_text_add_u64(why, at);
-      lqi_text_add(why, " is not finite");
-      return LQ_E_NONFINITE;
-    }
+    lq_status s = check_floats(&store->plane[floats[i].plane],
+                               scales && store->scale_dtype != 0 ? store->scale_dtype : LQ_F32,
+                               floats[i].what, why);
+    if (s != LQ_OK)
+      return s;
   }
   if (!lqi_is_finite(store->nested_offset))
     return lqi_fail(why, LQ_E_NONFINITE, "the offset of the nested scales is not finite", NULL);
+  return LQ_OK;
+}
+
+/* Groups that exist, since decoders index with them; zero points that have a code's bits, since
+ * other layouts pack them. */
+static lq_status check_indices(const struct lqi_store *store, struct lqi_text *why)
+{
+  const struct lqi_span *index = &store->plane[LQI_GROUP_INDEX], *zeros = &store->plane[LQI_ZEROS];
+  for (uint64_t i = 0; i < index->bytes / sizeof(int32_t); i++) {
+    int32_t group;
+    memcpy(&group, (const char *)index->data + i * sizeof group, sizeof group);
+    if (group < 0 || (uint64_t)group >= store->groups)
+      return lqi_fail(why, LQ_E_LAYOUT, "g_idx names a group that is not there", NULL);
+  }
+  for (uint64_t i = 0; i < zeros->bytes; i++)
+    if (((const uint8_t *)zeros->data)[i] >> store->bits != 0)
+      return lqi_fail(why, LQ_E_LAYOUT, "a zero point has more bits than a code", NULL);
   return LQ_OK;
 }
 
@@ -192,11 +243,29 @@ static lq_status import_store(const lq_config *config, const struct lqi_layout *
   if (s == LQ_OK)
     s = check_block_sizes(store, why);
   if (s == LQ_OK)
+    s = check_groups(store, why);
+  if (s == LQ_OK && store->packed.layout == 0) /* packed planes: the layout has compared them */
     s = check_sizes(store, why);
   if (s == LQ_OK && config->nonfinite != LQ_NONFINITE_PROPAGATE)
     s = check_values(store, why);
   if (s == LQ_OK)
+    s = check_indices(store, why);
+  if (s == LQ_OK)
     s = check_outliers(store, why);
+  return s;
+}
+
+/* Memory for planes that are copied or made; packed ones become the tensor's own. */
+static lq_status settle_planes(const lq_config *config, const struct lqi_layout *layout, int borrow,
+                               struct lqi_store *store, void **owned, uint64_t *owned_bytes)
+{
+  const struct lqi_store from = *store;
+  if (borrow && from.packed.layout == 0)
+    return LQ_OK;
+  store->packed = (struct lqi_packed){0};
+  lq_status s = lqi_planes_alloc(&config->mem, store, owned, owned_bytes);
+  if (s == LQ_OK && from.packed.layout != 0)
+    layout->unpack(&from, store);
   return s;
 }
 
@@ -215,13 +284,13 @@ LQ_API lq_status lq_tensor_from_planes(lq_config *config, int32_t layout, const 
     return lqi_fail(&config->error, LQ_E_ARGUMENT, "unknown layout or no planes", NULL);
   if (planes->size < sizeof *planes || planes->size % sizeof(void *) != 0)
     return lqi_fail(&config->error, LQ_E_VERSION, "lq_plane.size is too small", NULL);
-  struct lqi_import in = {planes, planes->size, count};
+  struct lqi_import in = {planes, planes->size, count, config->zero_borrow != 0};
   struct lqi_store store;
   void *owned = NULL;
   uint64_t owned_bytes = 0;
   lq_status s = import_store(config, l, &in, borrow != 0, ndim, dims, &store, &config->error);
-  if (s == LQ_OK && !borrow)
-    s = lqi_planes_alloc(&config->mem, &store, &owned, &owned_bytes);
+  if (s == LQ_OK)
+    s = settle_planes(config, l, borrow != 0, &store, &owned, &owned_bytes);
   if (s == LQ_OK)
     s = lqi_tensor_adopt(&config->mem, &store, owned, owned_bytes, out);
   if (s == LQ_E_MEMORY)

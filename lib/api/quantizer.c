@@ -7,9 +7,37 @@
  */
 #include "handle.h"
 
-#include "../method/blockwise.h"
 #include "../method/nested.h"
 #include "../method/registry.h"
+
+/* Keys that were set and belong to other methods. */
+static lq_status check_foreign(const lq_config *c, const struct lqi_method *m, struct lqi_text *why)
+{
+  int blockwise = (m->flags & LQ_METHOD_BLOCKWISE) != 0;
+  int groupwise = (m->flags & LQ_METHOD_GROUPWISE) != 0;
+  const char *foreign = NULL;
+  if (!blockwise && c->block_size != 0)
+    foreign = "block_size";
+  else if (!blockwise && !groupwise && c->nested != 0)
+    foreign = "nested";
+  else if (!groupwise && c->bits != LQI_DEFAULT_BITS && c->bits != m->code_bits)
+    foreign = "bits";
+  else if (!groupwise && c->group_size != LQI_DEFAULT_GROUP_SIZE)
+    foreign = "group_size";
+  else if (!groupwise && c->symmetric != 1)
+    foreign = "symmetric 0";
+  else if (!groupwise && c->mse != 0.0)
+    foreign = "mse";
+  else if (!groupwise && c->compat == LQ_COMPAT_GPTQ)
+    foreign = "compat gptq";
+  else if (groupwise && c->compat == LQ_COMPAT_BITSANDBYTES_CPU)
+    foreign = "compat bitsandbytes-cpu";
+  if (foreign == NULL)
+    return LQ_OK;
+  lqi_fail(why, LQ_E_ARGUMENT, foreign, " does not apply to ");
+  lqi_text_add(why, m->name);
+  return LQ_E_ARGUMENT;
+}
 
 /* From keys, where 0 may mean "default", to parameters, where it does not. */
 static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_text *why)
@@ -17,11 +45,11 @@ static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_te
   const struct lqi_method *m = lqi_method_by_id((int32_t)c->method);
   if (m == NULL)
     return lqi_fail(why, LQ_E_INTERNAL, "method is not in this build", NULL);
-  int blockwise = (m->flags & LQ_METHOD_BLOCKWISE) != 0;
-  if (!blockwise && c->block_size != 0)
-    return lqi_fail(why, LQ_E_ARGUMENT, "block_size does not apply to ", m->name);
-  if (!blockwise && c->nested != 0)
-    return lqi_fail(why, LQ_E_ARGUMENT, "nested does not apply to ", m->name);
+  lq_status s = check_foreign(c, m, why);
+  if (s != LQ_OK)
+    return s;
+  if (c->group_size == 0)
+    return lqi_fail(why, LQ_E_ARGUMENT, "group_size must be -1 or a multiple of 8", NULL);
   *p = (struct lqi_params){
       .method = m,
       .block_size = c->block_size != 0 ? (uint32_t)c->block_size : m->default_block_size,
@@ -29,6 +57,10 @@ static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_te
       .compat = (int32_t)c->compat,
       .nonfinite = (int32_t)c->nonfinite,
       .threshold = (float)c->threshold,
+      .bits = (uint32_t)c->bits,
+      .group_size = c->group_size > 0 ? (uint32_t)c->group_size : 0,
+      .symmetric = (int32_t)c->symmetric,
+      .mse = (float)c->mse,
   };
   if (p->nonfinite == LQ_NONFINITE_AUTO)
     p->nonfinite = p->compat == LQ_COMPAT_NONE ? LQ_NONFINITE_ERROR : LQ_NONFINITE_PROPAGATE;
@@ -65,6 +97,7 @@ LQ_API void lq_quantizer_destroy(lq_quantizer *quantizer)
 
 struct encode_tasks {
   struct lqi_job *job;
+  void (*encode)(struct lqi_job *job, uint64_t first, uint64_t count);
   uint64_t units, per_task;
 };
 
@@ -72,14 +105,15 @@ static void encode_task(void *arg, uint32_t index)
 {
   const struct encode_tasks *t = arg;
   uint64_t first = index * t->per_task;
-  t->job->store->method->encode(t->job, first, lqi_min_u64(t->per_task, t->units - first));
+  t->encode(t->job, first, lqi_min_u64(t->per_task, t->units - first));
 }
 
 /* Tasks of about LQI_TASK_ELEMENTS elements, whole units each. */
-static void encode_all(struct lqi_job *job)
+static void encode_all(struct lqi_job *job,
+                       void (*encode)(struct lqi_job *job, uint64_t first, uint64_t count))
 {
   const struct lqi_store *store = job->store;
-  struct encode_tasks t = {.job = job, .units = store->method->units(store)};
+  struct encode_tasks t = {.job = job, .encode = encode, .units = store->method->units(store)};
   if (t.units == 0)
     return;
   uint64_t size = lqi_ceil_div(store->shape.count, t.units);
@@ -95,15 +129,17 @@ static lq_status encode_planes(struct lqi_job *job)
   job->scales = store->plane[LQI_SCALES].data;
   uint64_t room = 0;
   if (store->nested_block_size != 0) {
-    room = lqi_blockwise_units(store) * sizeof(float);
+    room = store->plane[LQI_SCALES].bytes * sizeof(float);
     job->scales = lqi_alloc(job->mem, room);
     if (job->scales == NULL)
       return LQ_E_MEMORY;
   }
-  encode_all(job);
+  encode_all(job, store->method->encode);
   if (store->nested_block_size != 0) {
     lqi_nested_encode(job);
     lqi_free(job->mem, job->scales, room);
+    if (store->method->encode_nested != NULL)
+      encode_all(job, store->method->encode_nested);
   }
   return LQ_OK;
 }

@@ -24,6 +24,8 @@ lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, v
   bytes[LQI_NESTED_CODEBOOK] = store->plane[LQI_NESTED_CODEBOOK].bytes;
   for (int i = 0; i < LQI_PLANES; i++)
     total += aligned(bytes[i]);
+  for (int i = 0; i < LQI_PACKED_PLANES; i++)
+    total += aligned(store->packed.plane[i].bytes);
   char *block = lqi_alloc(mem, total);
   if (block == NULL)
     return LQ_E_MEMORY;
@@ -34,6 +36,13 @@ lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, v
       memcpy(block, store->plane[i].data, (size_t)bytes[i]);
     store->plane[i] = (struct lqi_span){block, bytes[i]};
     block += aligned(bytes[i]);
+  }
+  for (int i = 0; i < LQI_PACKED_PLANES; i++) {
+    struct lqi_span *span = &store->packed.plane[i];
+    if (span->data != NULL)
+      memcpy(block, span->data, (size_t)span->bytes);
+    span->data = block;
+    block += aligned(span->bytes);
   }
   return LQ_OK;
 }
@@ -172,11 +181,18 @@ LQ_API lq_status lq_tensor_get_i64(const lq_tensor *tensor, int32_t key, int64_t
   *out = 0;
   if (tensor == NULL)
     return LQ_E_ARGUMENT;
+  const struct lqi_method *m = tensor->store.method;
+  int groupwise = (m->flags & LQ_METHOD_GROUPWISE) != 0;
   switch (key) {
-  case LQ_KEY_METHOD: *out = tensor->store.method->id; return LQ_OK;
+  case LQ_KEY_METHOD: *out = m->id; return LQ_OK;
   case LQ_KEY_BLOCK_SIZE: *out = tensor->store.block_size; return LQ_OK;
   case LQ_KEY_NESTED: *out = tensor->store.nested_block_size != 0; return LQ_OK;
   case LQ_KEY_NESTED_BLOCK_SIZE: *out = tensor->store.nested_block_size; return LQ_OK;
+  case LQ_KEY_BITS: *out = groupwise ? tensor->store.bits : m->code_bits; return LQ_OK;
+  case LQ_KEY_GROUP_SIZE:
+    *out = groupwise && tensor->store.group_size == 0 ? -1 : (int64_t)tensor->store.group_size;
+    return LQ_OK;
+  case LQ_KEY_SYMMETRIC: *out = groupwise && tensor->store.symmetric; return LQ_OK;
   default: return LQ_E_ARGUMENT;
   }
 }

@@ -112,6 +112,19 @@ LQI_INLINE float lqi_load(const void *p, int32_t dtype, uint64_t i)
   return dtype == LQ_F16 ? lqi_f16_to_f32(h) : lqi_bf16_to_f32(h);
 }
 
+/* The same from an array at any address. */
+LQI_INLINE float lqi_load_unaligned(const void *p, int32_t dtype, uint64_t i)
+{
+  float x;
+  uint16_t h;
+  if (dtype == LQ_F32) {
+    memcpy(&x, (const char *)p + i * sizeof x, sizeof x);
+    return x;
+  }
+  memcpy(&h, (const char *)p + i * sizeof h, sizeof h);
+  return lqi_load(&h, dtype, 0);
+}
+
 /* Element i of an array of f32, f16 or bf16 := x, rounded once. */
 LQI_INLINE void lqi_store(void *p, int32_t dtype, uint64_t i, float x)
 {

@@ -2,7 +2,8 @@
  * kern.h - the kernels: one table of function pointers per instruction-set level.
  *
  * Owns: the function types and what each must compute, to the bit. The C version of a kernel
- * (q4_c.c, q8_c.c, fp_c.c, tile_c.c) is its specification; a faster one gives the same bytes for
+ * (q4_c.c, q8_c.c, aff_c.c, fp_c.c, tile_c.c) is its specification; a faster one gives the same
+ * bytes for every input, NaN payloads excepted (tests/checkkern.c).
  * every input, NaN payloads excepted (tests/checkkern.c).
  * Must not know: tensors, methods, handles. A kernel sees pointers and sizes.
  *
@@ -155,11 +156,67 @@ struct lqi_tiles {
   uint32_t columns_f64, grain_f64;
 };
 
+/* A uniform grid: value = scale * (code - zero), code 0..most; zero is an integer in 0..most. */
+struct lqi_grid {
+  float scale, zero;
+};
+
+/*
+ * The aff kernels take `groups` consecutive groups of `group` elements; `group` is a multiple of 8,
+ * or any number where there is one group.
+ *
+ * Range: lo = min(0, min x), hi = max(0, max x), zeros positive; both are the canonical NaN if any
+ * element of the group is NaN.
+ */
+typedef void lqi_aff_range_fn(const void *x, size_t groups, size_t group, float *lo, float *hi);
+
+/*
+ * The grid of each of n ranges, with most = 2^bits - 1 (bits 2..8):
+ *   symmetric: hi = max(-lo, hi), lo = -hi; where hi = lo: lo = -1, hi = 1
+ *   s = (hi - lo) / most, at least 2^-24 and at most 65504 (NaN stays), rounded to f16
+ *   zero = 2^(bits - 1), or if not symmetric -lo / s, at least 0 (0 for NaN) and at most `most`,
+ *   rounded to the nearest integer, ties to even
+ * half[i] are the bits of the scale, grid[i].scale is their value.
+ */
+typedef void lqi_aff_grid_fn(const float *lo, const float *hi, size_t n, uint32_t bits,
+                             int symmetric, struct lqi_grid *grid, uint16_t *half);
+
+/*
+ * code = x / scale, at least -zero (also for NaN) and at most most - zero, rounded to the nearest
+ * integer, ties to even, + zero.
+ * aff8: a byte each, most <= 255. aff4: most = 15, element 2k in the low nibble of byte k, element
+ * 2k+1 in the high one; an odd number leaves the last nibble 0.
+ */
+typedef void lqi_aff_encode_fn(const void *x, size_t groups, size_t group,
+                               const struct lqi_grid *grid, float most, uint8_t *codes);
+
+/* out = scale * (code - zero), one rounding, then one to the output dtype; stream as above. */
+typedef void lqi_aff_decode_fn(const uint8_t *codes, size_t groups, size_t group,
+                               const struct lqi_grid *grid, void *out, int stream);
+
+/*
+ * chain[i % 16] += |boost * (scale * (code - zero) - x[i])|^power for rising i, code as above. The
+ * power is exp2(power * log2(d)) by the polynomials of aff_c.c, products and sums rounded one by
+ * one; 0 where d < 2^-100 or the result < 2^-126.
+ */
+struct lqi_aff_loss {
+  float most, boost, power;
+};
+typedef void lqi_aff_error_fn(const float *x, size_t n, const struct lqi_grid *grid,
+                              const struct lqi_aff_loss *loss, float chain[16]);
+
 struct lqi_kernels {
   lqi_q4_encode_fn *q4_encode[LQI_FLOATS];
   lqi_q4_decode_fn *q4_decode[LQI_FLOATS];
   lqi_q8_encode_fn *q8_encode[LQI_FLOATS];
   lqi_q8_decode_fn *q8_decode[LQI_FLOATS];
+  lqi_aff_range_fn *aff_range[LQI_FLOATS];
+  lqi_aff_encode_fn *aff4_encode[LQI_FLOATS];
+  lqi_aff_encode_fn *aff8_encode[LQI_FLOATS];
+  lqi_aff_decode_fn *aff4_decode[LQI_FLOATS];
+  lqi_aff_decode_fn *aff8_decode[LQI_FLOATS];
+  lqi_aff_grid_fn *aff_grid;
+  lqi_aff_error_fn *aff_error;
   lqi_absmax_fn *absmax[LQI_FLOATS];
   lqi_i8_encode_fn *i8_encode[LQI_FLOATS];
   lqi_i8_decode_fn *i8_decode[LQI_FLOATS];
@@ -200,5 +257,13 @@ void lqi_q8_decode_part(const float *value, const uint8_t *codes, size_t n, floa
  * 65535 + 0.5), NaN to bin 0; code = number of i with book->bin[i] <= k.
  */
 void lqi_q8_bins(const struct lqi_q8_book *book, const float *x, size_t n, float r, uint8_t *codes);
+
+/*
+ * n codes of a byte each as a little-endian stream of `bits` (1..8) bits per code from bit 0 of
+ * byte 0 on, and back; the last byte is filled up with zero bits. `in` starts with a whole code;
+ * codes must be below 2^bits.
+ */
+void lqi_bits_pack(const uint8_t *codes, size_t n, uint32_t bits, uint8_t *out);
+void lqi_bits_unpack(const uint8_t *in, size_t n, uint32_t bits, uint8_t *codes);
 
 #endif

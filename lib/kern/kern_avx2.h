@@ -1,9 +1,9 @@
 /*
- * kern_avx2.h - what the AVX2 kernels share: vectors of 8 in and out of memory, and the maximum of
- * a block.
+ * kern_avx2.h - what the AVX2 kernels share: vectors of 8 in and out of memory, the maximum of a
+ * block, and the look-up of 4-bit codes.
  *
  * Owns: loads and stores of the three float types, with the rounding of half.h.
- * Must not know: codes.
+ * Must not know: what codes mean.
  */
 #ifndef LQI_KERN_AVX2_H
 #define LQI_KERN_AVX2_H
@@ -210,6 +210,82 @@ LQI_INLINE LQI_AVX2 void avx2_encode(avx2_blocks_fn *encode, const void *book, c
     avx2_scales(x, dtype, first, count, block, absmax + b, r);
     encode(book, x, dtype, first, count, block, r, codes + first * bits / 8);
   }
+}
+
+/*
+ * Values of n 4-bit codes, n a multiple of 8, from a table of 16; of two codes in a byte the first
+ * is the low nibble if low_first. Lane j takes nibble j of four code bytes; the upper bits do not
+ * disturb the look-ups.
+ */
+LQI_INLINE LQI_AVX2 void avx2_nibbles_f32(__m256 low, __m256 high, const uint8_t *codes, size_t n,
+                                          int low_first, float *out, int stream)
+{
+  const __m256i shift = low_first ? _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28)
+                                  : _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24);
+  for (size_t i = 0; i < n; i += 8) {
+    int32_t four;
+    memcpy(&four, codes + i / 2, sizeof four);
+    __m256i code = _mm256_srlv_epi32(_mm256_set1_epi32(four), shift);
+    __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(code, 28));
+    __m256 v = _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, code),
+                                _mm256_permutevar8x32_ps(high, code), upper);
+    avx2_put(out + i, _mm256_castps_si256(v), stream);
+  }
+}
+
+/*
+ * Halves are looked up in two byte planes. Interleaving them works inside halves of the register:
+ * with the second and third dword of the codes exchanged, it gives elements 0..15 and 16..31.
+ */
+LQI_INLINE LQI_AVX2 void avx2_nibbles_chunk(const __m256i *plane, __m128i codes, int low_first,
+                                            uint16_t *out, int stream)
+{
+  __m256i pair = _mm256_cvtepu8_epi16(_mm_shuffle_epi32(codes, 0xd8));
+  __m256i code = low_first
+                     ? _mm256_or_si256(pair, _mm256_slli_epi16(pair, 4))
+                     : _mm256_or_si256(_mm256_srli_epi16(pair, 4), _mm256_slli_epi16(pair, 8));
+  code = _mm256_and_si256(code, _mm256_set1_epi8(15));
+  __m256i low = _mm256_shuffle_epi8(plane[0], code), high = _mm256_shuffle_epi8(plane[1], code);
+  avx2_put(out, _mm256_unpacklo_epi8(low, high), stream);
+  avx2_put(out + 16, _mm256_unpackhi_epi8(low, high), stream);
+}
+
+LQI_INLINE LQI_AVX2 void avx2_nibbles_half(__m256i table, const uint8_t *codes, size_t n,
+                                           int low_first, uint16_t *out, int stream)
+{
+  __m256i low = _mm256_and_si256(table, _mm256_set1_epi16(255)), high = _mm256_srli_epi16(table, 8),
+          plane[2];
+  plane[0] = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, low), 0x88);
+  plane[1] = _mm256_permute4x64_epi64(_mm256_packus_epi16(high, high), 0x88);
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32)
+    avx2_nibbles_chunk(plane, _mm_loadu_si128((const void *)(codes + i / 2)), low_first, out + i,
+                       stream);
+  if (i < n) {
+    __m128i some = _mm_setzero_si128();
+    uint16_t part[32];
+    memcpy(&some, codes + i / 2, (n - i) / 2);
+    avx2_nibbles_chunk(plane, some, low_first, part, 0);
+    memcpy(out + i, part, (n - i) * sizeof *out);
+  }
+}
+
+LQI_INLINE LQI_AVX2 void avx2_nibbles(__m256 low, __m256 high, const uint8_t *codes, size_t n,
+                                      int low_first, int32_t dtype, void *out, int stream)
+{
+  if (dtype == LQ_F32)
+    avx2_nibbles_f32(low, high, codes, n, low_first, out, stream);
+  else
+    avx2_nibbles_half(avx2_to_halves(low, high, dtype, 1), codes, n, low_first, out, stream);
+}
+
+/* Four vectors of dwords -128..127, or 0..255, to 32 bytes; packing works inside halves, the dword
+ * permutation restores the order. */
+LQI_INLINE LQI_AVX2 __m256i avx2_bytes(const __m256i *v, int negative)
+{
+  __m256i a = _mm256_packs_epi32(v[0], v[1]), b = _mm256_packs_epi32(v[2], v[3]);
+  __m256i bytes = negative ? _mm256_packs_epi16(a, b) : _mm256_packus_epi16(a, b);
+  return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * kern_avx512.h - what the AVX-512 kernels share: vectors of 16 in and out of memory, and the
- * maximum of a block.
+ * kern_avx512.h - what the AVX-512 kernels share: vectors of 16 in and out of memory, the maximum
+ * of a block, and the look-up of 4-bit codes.
  *
  * Owns: loads and stores of the three float types, with the rounding of half.h.
- * Must not know: codes.
+ * Must not know: what codes mean.
  */
 #ifndef LQI_KERN_AVX512_H
 #define LQI_KERN_AVX512_H
@@ -241,6 +241,75 @@ LQI_INLINE LQI_AVX512 void avx512_encode(avx512_blocks_fn *encode, const void *b
     int finite = avx512_scales(x, dtype, first, count, block, absmax + b, r);
     encode(book, x, dtype, first, count, block, r, finite, absmax + b, codes + first * bits / 8);
   }
+}
+
+/*
+ * Values of n 4-bit codes from a table of 16; of two codes in a byte the first is the low nibble if
+ * low_first. Dword lane j of eight code bytes needs byte j / 2, shifted down by 4 for one parity of
+ * j; the look-up ignores the upper bits.
+ */
+LQI_INLINE LQI_AVX512 void avx512_nibbles_f32(__m512 table, const uint8_t *codes, size_t n,
+                                              int low_first, float *out, int stream)
+{
+  const __m512i byte = _mm512_set_epi64(0x0000000700000007, 0x0000000600000006, 0x0000000500000005,
+                                        0x0000000400000004, 0x0000000300000003, 0x0000000200000002,
+                                        0x0000000100000001, 0);
+  const __m512i shift = _mm512_set1_epi64(low_first ? (long long)4 << 32 : 4);
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    uint64_t eight;
+    memcpy(&eight, codes + i / 2, sizeof eight);
+    __m512i code = _mm512_shuffle_epi8(_mm512_set1_epi64((long long)eight), byte);
+    code = _mm512_srlv_epi32(code, shift);
+    avx512_put(out + i, _mm512_castps_si512(_mm512_permutexvar_ps(code, table)), stream);
+  }
+  if (i < n) {
+    __mmask16 bytes = (__mmask16)((1u << (n - i + 1) / 2) - 1u);
+    __m512i some = _mm512_broadcastq_epi64(_mm_maskz_loadu_epi8(bytes, codes + i / 2));
+    __m512i code = _mm512_srlv_epi32(_mm512_shuffle_epi8(some, byte), shift);
+    _mm512_mask_storeu_ps(out + i, avx512_lanes(i, n), _mm512_permutexvar_ps(code, table));
+  }
+}
+
+/* The same in words: quarter q of 16 code bytes needs bytes 4q to 4q + 3, each twice. */
+LQI_INLINE LQI_AVX512 void avx512_nibbles_half(__m512i table, const uint8_t *codes, size_t n,
+                                               int low_first, uint16_t *out, int stream)
+{
+  const __m512i byte = _mm512_set_epi64(0x000f000f000e000e, 0x000d000d000c000c, 0x000b000b000a000a,
+                                        0x0009000900080008, 0x0007000700060006, 0x0005000500040004,
+                                        0x0003000300020002, 0x0001000100000000);
+  const __m512i shift = _mm512_set1_epi32(low_first ? 4 << 16 : 4);
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    __m512i code = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(codes + i / 2)));
+    code = _mm512_srlv_epi16(_mm512_shuffle_epi8(code, byte), shift);
+    avx512_put(out + i, _mm512_permutexvar_epi16(code, table), stream);
+  }
+  if (i < n) {
+    __m128i some = _mm_maskz_loadu_epi8((__mmask16)((1u << (n - i + 1) / 2) - 1u), codes + i / 2);
+    __m512i code =
+        _mm512_srlv_epi16(_mm512_shuffle_epi8(_mm512_broadcast_i32x4(some), byte), shift);
+    _mm512_mask_storeu_epi16(out + i, (1u << (n - i)) - 1u, _mm512_permutexvar_epi16(code, table));
+  }
+}
+
+LQI_INLINE LQI_AVX512 void avx512_nibbles(__m512 table, const uint8_t *codes, size_t n,
+                                          int low_first, int32_t dtype, void *out, int stream)
+{
+  if (dtype == LQ_F32)
+    avx512_nibbles_f32(table, codes, n, low_first, out, stream);
+  else
+    avx512_nibbles_half(_mm512_broadcast_i64x4(avx512_to_half(table, dtype, 1)), codes, n,
+                        low_first, out, stream);
+}
+
+/* Four vectors of dwords 0..255 to 64 bytes. Packing works inside quarters; the dword permutation
+ * restores the order. */
+LQI_INLINE LQI_AVX512 __m512i avx512_bytes(__m512i a, __m512i b, __m512i c, __m512i d)
+{
+  __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+  return _mm512_permutexvar_epi32(
+      _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), bytes);
 }
 
 /*

@@ -35,6 +35,17 @@ LQI_INLINE float lqi_reciprocal(float m)
   lqi_q4_decode_fn lqi_q4_decode_f32_##isa, lqi_q4_decode_f16_##isa, lqi_q4_decode_bf16_##isa; \
   lqi_q8_encode_fn lqi_q8_encode_f32_##isa, lqi_q8_encode_f16_##isa, lqi_q8_encode_bf16_##isa; \
   lqi_q8_decode_fn lqi_q8_decode_f32_##isa, lqi_q8_decode_f16_##isa, lqi_q8_decode_bf16_##isa; \
+  lqi_aff_range_fn lqi_aff_range_f32_##isa, lqi_aff_range_f16_##isa, lqi_aff_range_bf16_##isa; \
+  lqi_aff_encode_fn lqi_aff4_encode_f32_##isa, lqi_aff4_encode_f16_##isa, \
+      lqi_aff4_encode_bf16_##isa; \
+  lqi_aff_encode_fn lqi_aff8_encode_f32_##isa, lqi_aff8_encode_f16_##isa, \
+      lqi_aff8_encode_bf16_##isa; \
+  lqi_aff_decode_fn lqi_aff4_decode_f32_##isa, lqi_aff4_decode_f16_##isa, \
+      lqi_aff4_decode_bf16_##isa; \
+  lqi_aff_decode_fn lqi_aff8_decode_f32_##isa, lqi_aff8_decode_f16_##isa, \
+      lqi_aff8_decode_bf16_##isa; \
+  lqi_aff_grid_fn lqi_aff_grid_##isa; \
+  lqi_aff_error_fn lqi_aff_error_##isa; \
   lqi_absmax_fn lqi_absmax_f32_##isa, lqi_absmax_f16_##isa, lqi_absmax_bf16_##isa; \
   lqi_i8_encode_fn lqi_i8_encode_f32_##isa, lqi_i8_encode_f16_##isa, lqi_i8_encode_bf16_##isa; \
   lqi_i8_decode_fn lqi_i8_decode_f32_##isa, lqi_i8_decode_f16_##isa, lqi_i8_decode_bf16_##isa; \

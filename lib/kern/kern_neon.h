@@ -1,9 +1,9 @@
 /*
- * kern_neon.h - what the NEON kernels share: vectors of 4 in and out of memory, and the maximum of
- * a block.
+ * kern_neon.h - what the NEON kernels share: vectors of 4 in and out of memory, the maximum of a
+ * block, and the look-up of 4-bit codes.
  *
  * Owns: loads and stores of the three float types, with the rounding of half.h.
- * Must not know: codes.
+ * Must not know: what codes mean.
  */
 #ifndef LQI_KERN_NEON_H
 #define LQI_KERN_NEON_H
@@ -118,6 +118,67 @@ LQI_INLINE int32x4_t neon_rank(const float32x4_t *bound, float32x4_t v)
   for (size_t i = 0; i < 15; i++)
     rank = vaddq_s32(rank, vreinterpretq_s32_u32(vcleq_f32(v, bound[i])));
   return rank;
+}
+
+/* 16 codes in order from 8 bytes; of two in a byte the first is the low nibble if low_first. */
+LQI_INLINE uint8x16_t neon_split(uint8x8_t pair, int low_first)
+{
+  uint8x8_t high = vshr_n_u8(pair, 4), low = vand_u8(pair, vdup_n_u8(15));
+  uint8x8_t a = low_first ? low : high, b = low_first ? high : low;
+  return vcombine_u8(vzip1_u8(a, b), vzip2_u8(a, b));
+}
+
+/*
+ * Values of n codes, n a multiple of 8, from a table of 16 to out[first..first + n). The table,
+ * rounded to the output type, is taken apart into planes of bytes: decoding is a look-up in each
+ * plane, and the interleaving store puts the bytes together again.
+ */
+LQI_INLINE void neon_nibbles_f32(const float *table, const uint8_t *codes, size_t n, int low_first,
+                                 float *out)
+{
+  const uint8x16x4_t plane = vld4q_u8((const uint8_t *)table);
+  for (size_t i = 0; i < n; i += 16) {
+    int whole = n - i >= 16;
+    uint8x8_t pair = vdup_n_u8(0);
+    memcpy(&pair, codes + i / 2, whole ? 8 : 4);
+    uint8x16_t code = neon_split(pair, low_first);
+    uint8x16x4_t v;
+    float some[16];
+    NEON_UNROLL
+    for (size_t p = 0; p < 4; p++)
+      v.val[p] = vqtbl1q_u8(plane.val[p], code);
+    vst4q_u8(whole ? (uint8_t *)(out + i) : (uint8_t *)some, v);
+    if (!whole)
+      memcpy(out + i, some, 8 * sizeof *out);
+  }
+}
+
+LQI_INLINE void neon_nibbles_half(const float *table, const uint8_t *codes, size_t n, int low_first,
+                                  int32_t dtype, uint16_t *out)
+{
+  uint16_t rounded[16];
+  for (size_t i = 0; i < 16; i += 4)
+    neon_store(rounded, dtype, i, vld1q_f32(table + i));
+  const uint8x16x2_t plane = vld2q_u8((const uint8_t *)rounded);
+  for (size_t i = 0; i < n; i += 16) {
+    int whole = n - i >= 16;
+    uint8x8_t pair = vdup_n_u8(0);
+    memcpy(&pair, codes + i / 2, whole ? 8 : 4);
+    uint8x16_t code = neon_split(pair, low_first);
+    uint8x16x2_t v = {{vqtbl1q_u8(plane.val[0], code), vqtbl1q_u8(plane.val[1], code)}};
+    vst2q_u8(whole ? (uint8_t *)(out + i) : (uint8_t *)rounded, v);
+    if (!whole)
+      memcpy(out + i, rounded, 8 * sizeof *out);
+  }
+}
+
+LQI_INLINE void neon_nibbles(const float *table, const uint8_t *codes, size_t n, int low_first,
+                             int32_t dtype, void *out, size_t first)
+{
+  if (dtype == LQ_F32)
+    neon_nibbles_f32(table, codes, n, low_first, (float *)out + first);
+  else
+    neon_nibbles_half(table, codes, n, low_first, dtype, (uint16_t *)out + first);
 }
 
 #endif

@@ -25,26 +25,28 @@
 #define X86_LINE 64
 
 /*
- * Decodes n codes with one scale. With stream != 0 `out` is aligned to a line and n fills whole
- * lines. `table` is what the kernel made of its code book.
+ * Decodes n codes of one block. With stream != 0 `out` is aligned to a line and n fills whole
+ * lines. `table` is what the kernel made of its code book, `scale` the numbers of the block.
  */
-typedef void x86_span_fn(const void *table, float scale, const uint8_t *codes, size_t n,
+typedef void x86_span_fn(const void *table, const float *scale, const uint8_t *codes, size_t n,
                          int32_t dtype, void *out, int stream);
 
 /*
  * A streaming store needs an aligned address and should fill its line of 64 bytes, so it is used
  * where every block begins on a line. Shifting values to the lines of another output was tried: the
  * loads then wait for stores that overlap them in part, which takes longer than ordinary stores do.
+ * `numbers` floats of `scale` belong to each block.
  */
 LQI_INLINE LQI_AVX2 void x86_decode(x86_span_fn *span, const void *table, const uint8_t *codes,
                                     uint32_t bits, size_t blocks, size_t block, const float *scale,
-                                    int32_t dtype, void *out, int stream)
+                                    size_t numbers, int32_t dtype, void *out, int stream)
 {
   size_t bytes = block * lqi_dtype_size(dtype), step = block * bits / 8;
   if (((uintptr_t)out | bytes) % X86_LINE != 0)
     stream = 0;
   for (size_t b = 0; b < blocks; b++)
-    span(table, scale[b], codes + b * step, block, dtype, (uint8_t *)out + b * bytes, stream);
+    span(table, scale + b * numbers, codes + b * step, block, dtype, (uint8_t *)out + b * bytes,
+         stream);
   if (stream)
     _mm_sfence();
 }

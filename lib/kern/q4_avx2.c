@@ -85,69 +85,13 @@ LQI_INLINE LQI_AVX2 void q4_avx2_walk(const void *book, const void *x, int32_t d
   }
 }
 
-/*
- * The 16 products of a block are made first, rounded to the output type, so that decoding is a
- * look-up. Lane j takes nibble j of four code bytes, the high one of a byte first; the upper bits
- * do not disturb the look-ups.
- */
-LQI_INLINE LQI_AVX2 void q4_avx2_span_f32(__m256 low, __m256 high, const uint8_t *codes, size_t n,
-                                          float *out, int stream)
-{
-  const __m256i shift = _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24);
-  for (size_t i = 0; i < n; i += 8) {
-    int32_t four;
-    memcpy(&four, codes + i / 2, sizeof four);
-    __m256i code = _mm256_srlv_epi32(_mm256_set1_epi32(four), shift);
-    __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(code, 28));
-    __m256 v = _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, code),
-                                _mm256_permutevar8x32_ps(high, code), upper);
-    avx2_put(out + i, _mm256_castps_si256(v), stream);
-  }
-}
-
-/*
- * Halves are looked up in two byte planes. Interleaving them works inside halves of the register:
- * with the second and third dword of the codes exchanged, it gives elements 0..15 and 16..31.
- */
-LQI_INLINE LQI_AVX2 void q4_avx2_chunk_half(const __m256i *plane, __m128i codes, uint16_t *out,
-                                            int stream)
-{
-  __m256i pair = _mm256_cvtepu8_epi16(_mm_shuffle_epi32(codes, 0xd8));
-  __m256i code = _mm256_or_si256(_mm256_srli_epi16(pair, 4), _mm256_slli_epi16(pair, 8));
-  code = _mm256_and_si256(code, _mm256_set1_epi8(15));
-  __m256i low = _mm256_shuffle_epi8(plane[0], code), high = _mm256_shuffle_epi8(plane[1], code);
-  avx2_put(out, _mm256_unpacklo_epi8(low, high), stream);
-  avx2_put(out + 16, _mm256_unpackhi_epi8(low, high), stream);
-}
-
-LQI_INLINE LQI_AVX2 void q4_avx2_span_half(__m256i table, const uint8_t *codes, size_t n,
-                                           uint16_t *out, int stream)
-{
-  __m256i low = _mm256_and_si256(table, _mm256_set1_epi16(255)), high = _mm256_srli_epi16(table, 8),
-          plane[2];
-  plane[0] = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, low), 0x88);
-  plane[1] = _mm256_permute4x64_epi64(_mm256_packus_epi16(high, high), 0x88);
-  size_t i = 0;
-  for (; i + 32 <= n; i += 32)
-    q4_avx2_chunk_half(plane, _mm_loadu_si128((const void *)(codes + i / 2)), out + i, stream);
-  if (i < n) {
-    __m128i some = _mm_setzero_si128();
-    uint16_t part[32];
-    memcpy(&some, codes + i / 2, (n - i) / 2);
-    q4_avx2_chunk_half(plane, some, part, 0);
-    memcpy(out + i, part, (n - i) * sizeof *out);
-  }
-}
-
-LQI_INLINE LQI_AVX2 void q4_avx2_span(const void *value, float scale, const uint8_t *codes,
+/* The 16 products of a block are made first, so that decoding is a look-up. */
+LQI_INLINE LQI_AVX2 void q4_avx2_span(const void *value, const float *scale, const uint8_t *codes,
                                       size_t n, int32_t dtype, void *out, int stream)
 {
-  __m256 low = _mm256_mul_ps(_mm256_loadu_ps(value), _mm256_set1_ps(scale));
-  __m256 high = _mm256_mul_ps(_mm256_loadu_ps((const float *)value + 8), _mm256_set1_ps(scale));
-  if (dtype == LQ_F32)
-    q4_avx2_span_f32(low, high, codes, n, out, stream);
-  else
-    q4_avx2_span_half(avx2_to_halves(low, high, dtype, 1), codes, n, out, stream);
+  __m256 low = _mm256_mul_ps(_mm256_loadu_ps(value), _mm256_set1_ps(*scale));
+  __m256 high = _mm256_mul_ps(_mm256_loadu_ps((const float *)value + 8), _mm256_set1_ps(*scale));
+  avx2_nibbles(low, high, codes, n, 0, dtype, out, stream);
 }
 
 #define Q4_AVX2_KERNELS(suffix, dtype) \
@@ -163,7 +107,7 @@ LQI_INLINE LQI_AVX2 void q4_avx2_span(const void *value, float scale, const uint
                                               size_t blocks, size_t block, const float *absmax, \
                                               void *out, int stream) \
   { \
-    x86_decode(q4_avx2_span, value, codes, 4, blocks, block, absmax, dtype, out, stream); \
+    x86_decode(q4_avx2_span, value, codes, 4, blocks, block, absmax, 1, dtype, out, stream); \
   }
 
 Q4_AVX2_KERNELS(f32, LQ_F32)

@@ -106,15 +106,8 @@ LQI_INLINE LQI_AVX512 void q4_avx512_chunk(const struct q4_avx512_book *k, const
                        : avx512_load_part(x, dtype, first + 16 * i, avx512_lanes(16 * i, n));
     rank[i] = q4_avx512_rank(k, _mm512_mul_ps(v, _mm512_set1_ps(i < 2 ? r : s)), cells);
   }
-  /*
-   * Packing works inside each quarter q of the register and gathers 4 ranks of each vector i as
-   * dword 4q + i; the permutation of dwords puts them at 4i + q. Then a byte pair becomes 16 *
-   * first + second.
-   */
-  __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(rank[0], rank[1]),
-                                      _mm512_packs_epi32(rank[2], rank[3]));
-  bytes = _mm512_permutexvar_epi32(
-      _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), bytes);
+  /* A byte pair becomes 16 * first + second. */
+  __m512i bytes = avx512_bytes(rank[0], rank[1], rank[2], rank[3]);
   __m512i code = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(k->code), bytes);
   __m256i packed = _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(code, _mm512_set1_epi16(0x0110)));
   if (n == 64)
@@ -175,66 +168,13 @@ LQI_INLINE LQI_AVX512 void q4_avx512_encode(const struct lqi_q4_book *book, cons
     avx512_encode(q4_avx512_search, &k, x, dtype, blocks, block, absmax, codes, 4);
 }
 
-/*
- * The 16 products of a block are made first, rounded to the output type, so that decoding is a
- * look-up. Dword lane j of eight code bytes needs byte j / 2, shifted down by 4 if j is even; the
- * look-up ignores the upper bits.
- */
-LQI_INLINE LQI_AVX512 void q4_avx512_span_f32(__m512 table, const uint8_t *codes, size_t n,
-                                              float *out, int stream)
+/* The 16 products of a block are made first, so that decoding is a look-up. */
+LQI_INLINE LQI_AVX512 void q4_avx512_span(const void *value, const float *scale,
+                                          const uint8_t *codes, size_t n, int32_t dtype, void *out,
+                                          int stream)
 {
-  const __m512i byte = _mm512_set_epi64(0x0000000700000007, 0x0000000600000006, 0x0000000500000005,
-                                        0x0000000400000004, 0x0000000300000003, 0x0000000200000002,
-                                        0x0000000100000001, 0);
-  const __m512i shift = _mm512_set1_epi64(4);
-  size_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    uint64_t eight;
-    memcpy(&eight, codes + i / 2, sizeof eight);
-    __m512i code = _mm512_shuffle_epi8(_mm512_set1_epi64((long long)eight), byte);
-    code = _mm512_srlv_epi32(code, shift);
-    avx512_put(out + i, _mm512_castps_si512(_mm512_permutexvar_ps(code, table)), stream);
-  }
-  if (i < n) {
-    uint32_t four;
-    memcpy(&four, codes + i / 2, sizeof four);
-    __m512i code =
-        _mm512_srlv_epi32(_mm512_shuffle_epi8(_mm512_set1_epi32((int)four), byte), shift);
-    _mm512_mask_storeu_ps(out + i, 0xff, _mm512_permutexvar_ps(code, table));
-  }
-}
-
-/* The same in words: quarter q of 16 code bytes needs bytes 4q to 4q + 3, each twice. */
-LQI_INLINE LQI_AVX512 void q4_avx512_span_half(__m512i table, const uint8_t *codes, size_t n,
-                                               uint16_t *out, int stream)
-{
-  const __m512i byte = _mm512_set_epi64(0x000f000f000e000e, 0x000d000d000c000c, 0x000b000b000a000a,
-                                        0x0009000900080008, 0x0007000700060006, 0x0005000500040004,
-                                        0x0003000300020002, 0x0001000100000000);
-  const __m512i shift = _mm512_set1_epi32(4);
-  size_t i = 0;
-  for (; i + 32 <= n; i += 32) {
-    __m512i code = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(codes + i / 2)));
-    code = _mm512_srlv_epi16(_mm512_shuffle_epi8(code, byte), shift);
-    avx512_put(out + i, _mm512_permutexvar_epi16(code, table), stream);
-  }
-  if (i < n) {
-    __m128i some = _mm_maskz_loadu_epi8((__mmask16)((1u << (n - i) / 2) - 1u), codes + i / 2);
-    __m512i code =
-        _mm512_srlv_epi16(_mm512_shuffle_epi8(_mm512_broadcast_i32x4(some), byte), shift);
-    _mm512_mask_storeu_epi16(out + i, (1u << (n - i)) - 1u, _mm512_permutexvar_epi16(code, table));
-  }
-}
-
-LQI_INLINE LQI_AVX512 void q4_avx512_span(const void *value, float scale, const uint8_t *codes,
-                                          size_t n, int32_t dtype, void *out, int stream)
-{
-  __m512 table = _mm512_mul_ps(_mm512_loadu_ps(value), _mm512_set1_ps(scale));
-  if (dtype == LQ_F32)
-    q4_avx512_span_f32(table, codes, n, out, stream);
-  else
-    q4_avx512_span_half(_mm512_broadcast_i64x4(avx512_to_half(table, dtype, 1)), codes, n, out,
-                        stream);
+  __m512 table = _mm512_mul_ps(_mm512_loadu_ps(value), _mm512_set1_ps(*scale));
+  avx512_nibbles(table, codes, n, 0, dtype, out, stream);
 }
 
 #define Q4_AVX512_KERNELS(suffix, dtype) \
@@ -248,7 +188,7 @@ LQI_INLINE LQI_AVX512 void q4_avx512_span(const void *value, float scale, const 
                                                   size_t blocks, size_t block, \
                                                   const float *absmax, void *out, int stream) \
   { \
-    x86_decode(q4_avx512_span, value, codes, 4, blocks, block, absmax, dtype, out, stream); \
+    x86_decode(q4_avx512_span, value, codes, 4, blocks, block, absmax, 1, dtype, out, stream); \
   }
 
 Q4_AVX512_KERNELS(f32, LQ_F32)

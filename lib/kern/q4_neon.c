@@ -56,56 +56,11 @@ LQI_INLINE void q4_neon_encode(const struct lqi_q4_book *book, const void *x, in
   }
 }
 
-/* 16 codes in order from 8 bytes. */
-LQI_INLINE uint8x16_t q4_neon_codes(uint8x8_t pair)
+/* The 16 products of a block, so that decoding is a look-up. */
+LQI_INLINE void q4_neon_table(const float *value, float scale, float *product)
 {
-  uint8x8_t high = vshr_n_u8(pair, 4), low = vand_u8(pair, vdup_n_u8(15));
-  return vcombine_u8(vzip1_u8(high, low), vzip2_u8(high, low));
-}
-
-/*
- * The 16 products of a block, rounded to the output type, are taken apart into planes of bytes:
- * decoding is a look-up in each plane, and the interleaving store puts the bytes together again.
- */
-LQI_INLINE void q4_neon_block_f32(const float *value, float scale, const uint8_t *codes, size_t n,
-                                  float *out)
-{
-  float product[16];
   for (size_t i = 0; i < 16; i++)
     product[i] = value[i] * scale;
-  const uint8x16x4_t plane = vld4q_u8((const uint8_t *)product);
-  for (size_t i = 0; i < n; i += 16) {
-    int whole = n - i >= 16;
-    uint8x8_t pair = vdup_n_u8(0);
-    memcpy(&pair, codes + i / 2, whole ? 8 : 4);
-    uint8x16_t code = q4_neon_codes(pair);
-    uint8x16x4_t v;
-    NEON_UNROLL
-    for (size_t p = 0; p < 4; p++)
-      v.val[p] = vqtbl1q_u8(plane.val[p], code);
-    vst4q_u8(whole ? (uint8_t *)(out + i) : (uint8_t *)product, v);
-    if (!whole)
-      memcpy(out + i, product, 8 * sizeof *out);
-  }
-}
-
-LQI_INLINE void q4_neon_block_half(const float *value, float scale, const uint8_t *codes, size_t n,
-                                   int32_t dtype, uint16_t *out)
-{
-  uint16_t product[16];
-  for (size_t i = 0; i < 16; i += 4)
-    neon_store(product, dtype, i, vmulq_n_f32(vld1q_f32(value + i), scale));
-  const uint8x16x2_t plane = vld2q_u8((const uint8_t *)product);
-  for (size_t i = 0; i < n; i += 16) {
-    int whole = n - i >= 16;
-    uint8x8_t pair = vdup_n_u8(0);
-    memcpy(&pair, codes + i / 2, whole ? 8 : 4);
-    uint8x16_t code = q4_neon_codes(pair);
-    uint8x16x2_t v = {{vqtbl1q_u8(plane.val[0], code), vqtbl1q_u8(plane.val[1], code)}};
-    vst2q_u8(whole ? (uint8_t *)(out + i) : (uint8_t *)product, v);
-    if (!whole)
-      memcpy(out + i, product, 8 * sizeof *out);
-  }
 }
 
 #define Q4_NEON_KERNELS(suffix, dtype) \
@@ -118,13 +73,11 @@ LQI_INLINE void q4_neon_block_half(const float *value, float scale, const uint8_
                                      size_t block, const float *absmax, void *out, int stream) \
   { \
     (void)stream; \
-    for (size_t b = 0; b < blocks; b++) \
-      if (dtype == LQ_F32) \
-        q4_neon_block_f32(value, absmax[b], codes + b * block / 2, block, \
-                          (float *)out + b * block); \
-      else \
-        q4_neon_block_half(value, absmax[b], codes + b * block / 2, block, dtype, \
-                           (uint16_t *)out + b * block); \
+    for (size_t b = 0; b < blocks; b++) { \
+      float table[16]; \
+      q4_neon_table(value, absmax[b], table); \
+      neon_nibbles(table, codes + b * block / 2, block, 0, dtype, out, b * block); \
+    } \
   }
 
 Q4_NEON_KERNELS(f32, LQ_F32)

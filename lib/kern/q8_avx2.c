@@ -67,15 +67,6 @@ LQI_INLINE LQI_AVX2 __m256i q8_avx2_rank(const struct q8_avx2_book *k, __m256 v)
   return q8_avx2_round(i, v, _mm256_i32gather_ps(k->bound, i, 8));
 }
 
-/* Four vectors of dwords -128..127 to 32 bytes; packing works inside halves, the dword permutation
- * restores the order. */
-LQI_INLINE LQI_AVX2 __m256i q8_avx2_bytes(const __m256i *v, int negative)
-{
-  __m256i a = _mm256_packs_epi32(v[0], v[1]), b = _mm256_packs_epi32(v[2], v[3]);
-  __m256i bytes = negative ? _mm256_packs_epi16(a, b) : _mm256_packus_epi16(a, b);
-  return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-}
-
 /* n <= 32 elements from `first` on, a multiple of 8. */
 LQI_INLINE LQI_AVX2 void q8_avx2_chunk(const struct q8_avx2_book *k, const void *x, int32_t dtype,
                                        size_t first, size_t n, float r, uint8_t *codes)
@@ -85,7 +76,7 @@ LQI_INLINE LQI_AVX2 void q8_avx2_chunk(const struct q8_avx2_book *k, const void 
   for (size_t i = 0; i < 4; i++)
     rank[i] =
         q8_avx2_rank(k, _mm256_mul_ps(avx2_load_some(x, dtype, first, n, i), _mm256_set1_ps(r)));
-  __m256i bytes = q8_avx2_bytes(rank, 0);
+  __m256i bytes = avx2_bytes(rank, 0);
   if (n == 32)
     _mm256_storeu_si256((void *)codes, bytes);
   else
@@ -110,10 +101,10 @@ LQI_INLINE LQI_AVX2 __m256 q8_avx2_value(const float *value, const uint8_t *code
   return _mm256_i32gather_ps(value, code, 4);
 }
 
-LQI_INLINE LQI_AVX2 void q8_avx2_span(const void *value, float scale, const uint8_t *codes,
+LQI_INLINE LQI_AVX2 void q8_avx2_span(const void *value, const float *scale, const uint8_t *codes,
                                       size_t n, int32_t dtype, void *out, int stream)
 {
-  const __m256 s = _mm256_set1_ps(scale);
+  const __m256 s = _mm256_set1_ps(*scale);
   size_t i = 0;
   for (; i + 16 <= n; i += 16) {
     __m256 a = _mm256_mul_ps(q8_avx2_value(value, codes + i), s);
@@ -121,7 +112,7 @@ LQI_INLINE LQI_AVX2 void q8_avx2_span(const void *value, float scale, const uint
     avx2_store_pair(out, dtype, i, a, b, 1, stream);
   }
   if (i < n)
-    lqi_q8_decode_part(value, codes + i, n - i, scale, dtype,
+    lqi_q8_decode_part(value, codes + i, n - i, *scale, dtype,
                        (uint8_t *)out + i * lqi_dtype_size(dtype));
 }
 
@@ -146,7 +137,7 @@ LQI_INLINE LQI_AVX2 size_t q8_avx2_i8_encode(const void *x, int32_t dtype, size_
     X86_UNROLL
     for (size_t k = 0; k < 4; k++)
       v[k] = q8_avx2_i8(avx2_load(x, dtype, i + 8 * k), s);
-    _mm256_storeu_si256((void *)(codes + i), q8_avx2_bytes(v, 1));
+    _mm256_storeu_si256((void *)(codes + i), avx2_bytes(v, 1));
   }
   return i;
 }
@@ -158,10 +149,10 @@ LQI_INLINE LQI_AVX2 __m256 q8_avx2_i8_value(const uint8_t *codes, __m256 stat)
   return _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(code), stat), step);
 }
 
-LQI_INLINE LQI_AVX2 void q8_avx2_i8_span(const void *none, float stat, const uint8_t *codes,
+LQI_INLINE LQI_AVX2 void q8_avx2_i8_span(const void *none, const float *stat, const uint8_t *codes,
                                          size_t n, int32_t dtype, void *out, int stream)
 {
-  const __m256 s = _mm256_set1_ps(stat);
+  const __m256 s = _mm256_set1_ps(*stat);
   size_t i = 0;
   (void)none;
   for (; i + 16 <= n; i += 16)
@@ -206,7 +197,7 @@ LQI_AVX2 int32_t lqi_dot_i8_avx2(const int8_t *a, const int8_t *b, size_t n)
                                               size_t blocks, size_t block, const float *absmax, \
                                               void *out, int stream) \
   { \
-    x86_decode(q8_avx2_span, value, codes, 8, blocks, block, absmax, dtype, out, stream); \
+    x86_decode(q8_avx2_span, value, codes, 8, blocks, block, absmax, 1, dtype, out, stream); \
   } \
   LQI_AVX2 void lqi_i8_encode_##suffix##_avx2(const void *x, size_t n, float scale, int8_t *codes) \
   { \
@@ -217,7 +208,7 @@ LQI_AVX2 int32_t lqi_dot_i8_avx2(const int8_t *a, const int8_t *b, size_t n)
   LQI_AVX2 void lqi_i8_decode_##suffix##_avx2(const int8_t *codes, size_t n, float stat, \
                                               void *out, int stream) \
   { \
-    x86_decode(q8_avx2_i8_span, NULL, (const void *)codes, 8, 1, n, &stat, dtype, out, stream); \
+    x86_decode(q8_avx2_i8_span, NULL, (const void *)codes, 8, 1, n, &stat, 1, dtype, out, stream); \
   }
 
 Q8_AVX2_KERNELS(f32, LQ_F32)

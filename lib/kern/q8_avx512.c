@@ -129,15 +129,6 @@ LQI_INLINE LQI_AVX512 __m512i q8_avx512_reverse(__m512i x)
                          _mm512_shuffle_epi8(down, high));
 }
 
-/* Four vectors of dwords 0..255 to 64 bytes. Packing works inside quarters; the dword permutation
- * restores the order. */
-LQI_INLINE LQI_AVX512 __m512i q8_avx512_bytes(__m512i a, __m512i b, __m512i c, __m512i d)
-{
-  __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
-  return _mm512_permutexvar_epi32(
-      _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), bytes);
-}
-
 /* n <= 64 elements from `first` on. */
 LQI_INLINE LQI_AVX512 void q8_avx512_chunk(const struct q8_avx512_book *k, const void *x,
                                            int32_t dtype, size_t first, size_t n, float r,
@@ -152,7 +143,7 @@ LQI_INLINE LQI_AVX512 void q8_avx512_chunk(const struct q8_avx512_book *k, const
   }
   q8_avx512_rank(k, &p[0]);
   q8_avx512_rank(k, &p[1]);
-  __m512i bytes = q8_avx512_bytes(p[0].rank[0], p[0].rank[1], p[1].rank[0], p[1].rank[1]);
+  __m512i bytes = avx512_bytes(p[0].rank[0], p[0].rank[1], p[1].rank[0], p[1].rank[1]);
   bytes = q8_avx512_reverse(bytes);
   if (n == 64)
     _mm512_storeu_si512(codes, bytes);
@@ -195,10 +186,11 @@ LQI_INLINE LQI_AVX512 __m512 q8_avx512_value(const float *value, __m512i code)
   return _mm512_mask_blend_ps(k7, part[0], part[4]);
 }
 
-LQI_INLINE LQI_AVX512 void q8_avx512_span(const void *value, float scale, const uint8_t *codes,
-                                          size_t n, int32_t dtype, void *out, int stream)
+LQI_INLINE LQI_AVX512 void q8_avx512_span(const void *value, const float *scale,
+                                          const uint8_t *codes, size_t n, int32_t dtype, void *out,
+                                          int stream)
 {
-  const __m512 s = _mm512_set1_ps(scale);
+  const __m512 s = _mm512_set1_ps(*scale);
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {
     __m512 a =
@@ -244,10 +236,11 @@ LQI_INLINE LQI_AVX512 __m512 q8_avx512_i8_value(__m128i codes, __m512 stat)
   return _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)), stat), step);
 }
 
-LQI_INLINE LQI_AVX512 void q8_avx512_i8_span(const void *none, float stat, const uint8_t *codes,
-                                             size_t n, int32_t dtype, void *out, int stream)
+LQI_INLINE LQI_AVX512 void q8_avx512_i8_span(const void *none, const float *stat,
+                                             const uint8_t *codes, size_t n, int32_t dtype,
+                                             void *out, int stream)
 {
-  const __m512 s = _mm512_set1_ps(stat);
+  const __m512 s = _mm512_set1_ps(*stat);
   size_t i = 0;
   (void)none;
   for (; i + 32 <= n; i += 32) {
@@ -293,7 +286,7 @@ LQI_AVX512 int32_t lqi_dot_i8_avx512(const int8_t *a, const int8_t *b, size_t n)
                                                   size_t blocks, size_t block, \
                                                   const float *absmax, void *out, int stream) \
   { \
-    x86_decode(q8_avx512_span, value, codes, 8, blocks, block, absmax, dtype, out, stream); \
+    x86_decode(q8_avx512_span, value, codes, 8, blocks, block, absmax, 1, dtype, out, stream); \
   } \
   LQI_AVX512 void lqi_i8_encode_##suffix##_avx512(const void *x, size_t n, float scale, \
                                                   int8_t *codes) \
@@ -303,7 +296,8 @@ LQI_AVX512 int32_t lqi_dot_i8_avx512(const int8_t *a, const int8_t *b, size_t n)
   LQI_AVX512 void lqi_i8_decode_##suffix##_avx512(const int8_t *codes, size_t n, float stat, \
                                                   void *out, int stream) \
   { \
-    x86_decode(q8_avx512_i8_span, NULL, (const void *)codes, 8, 1, n, &stat, dtype, out, stream); \
+    x86_decode(q8_avx512_i8_span, NULL, (const void *)codes, 8, 1, n, &stat, 1, dtype, out, \
+               stream); \
   }
 
 Q8_AVX512_KERNELS(f32, LQ_F32)

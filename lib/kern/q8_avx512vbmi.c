@@ -63,11 +63,11 @@ LQI_INLINE LQI_AVX512VBMI void q8_avx512vbmi_values(const struct q8_avx512vbmi_t
   v[3] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(b, d));
 }
 
-LQI_INLINE LQI_AVX512VBMI void q8_avx512vbmi_span(const void *table, float scale,
+LQI_INLINE LQI_AVX512VBMI void q8_avx512vbmi_span(const void *table, const float *scale,
                                                   const uint8_t *codes, size_t n, int32_t dtype,
                                                   void *out, int stream)
 {
-  const __m512 s = _mm512_set1_ps(scale);
+  const __m512 s = _mm512_set1_ps(*scale);
   __m512 v[4];
   size_t i = 0;
   for (; i + 64 <= n; i += 64) {
@@ -115,7 +115,7 @@ LQI_AVX512VBMI int32_t lqi_dot_i8_avx512vbmi(const int8_t *a, const int8_t *b, s
   { \
     struct q8_avx512vbmi_table t; \
     q8_avx512vbmi_prepare(&t, value); \
-    x86_decode(q8_avx512vbmi_span, &t, codes, 8, blocks, block, absmax, dtype, out, stream); \
+    x86_decode(q8_avx512vbmi_span, &t, codes, 8, blocks, block, absmax, 1, dtype, out, stream); \
   }
 
 Q8_AVX512VBMI_DECODE(f32, LQ_F32)

@@ -198,6 +198,10 @@ enum field {
   FIELD_NESTED_DTYPE,
   FIELD_NESTED_OFFSET,
   FIELD_OUTLIERS_DROPPED,
+  FIELD_BITS,
+  FIELD_GROUP_SIZE,
+  FIELD_GROUPS,
+  FIELD_SYMMETRIC,
 };
 
 static const struct {
@@ -216,6 +220,10 @@ static const struct {
     {"nested_dtype", FIELD_NESTED_DTYPE},
     {"nested_offset", FIELD_NESTED_OFFSET},
     {"outliers_dropped", FIELD_OUTLIERS_DROPPED},
+    {"bits", FIELD_BITS},
+    {"group_size", FIELD_GROUP_SIZE},
+    {"groups", FIELD_GROUPS},
+    {"symmetric", FIELD_SYMMETRIC},
 };
 
 static int take_field(struct scanner *in, enum field field)
@@ -230,6 +238,10 @@ static int take_field(struct scanner *in, enum field field)
   case FIELD_NESTED_BLOCK_SIZE: return take_u64(in, &out->nested_block_size);
   case FIELD_NESTED_DTYPE: return take_string(in, out->nested_dtype, sizeof out->nested_dtype);
   case FIELD_OUTLIERS_DROPPED: return take_u64(in, &out->outliers_dropped);
+  case FIELD_BITS: return take_u64(in, &out->bits);
+  case FIELD_GROUP_SIZE: return take_u64(in, &out->group_size);
+  case FIELD_GROUPS: return take_u64(in, &out->groups);
+  case FIELD_SYMMETRIC: return take_u64(in, &out->symmetric);
   case FIELD_NESTED_OFFSET:
     out->has_nested_offset = take_double(in, &out->nested_offset);
     return out->has_nested_offset;

@@ -15,6 +15,7 @@ struct lqi_import {
   const lq_plane *planes;
   uint32_t stride;
   uint32_t count;
+  int32_t zero_borrow; /* LQ_KEY_ZERO_BORROW */
 };
 
 struct lqi_layout {
@@ -36,9 +37,24 @@ struct lqi_layout {
    * (api/planes.c).
    */
   lq_status (*import)(const struct lqi_import *in, struct lqi_store *out, struct lqi_text *why);
+
+  /*
+   * Families that keep codes in another order; where these are NULL, the planes are the tensor's
+   * own. `count` is 0 for a store without packed planes of the family, and import gives a store
+   * that has no others, its sizes compared.
+   *   obstacle   why the family cannot hold the tensor, NULL if it can
+   *   sizes      bytes of the packed planes, and the dtype of their scales
+   *   pack       fills store->packed from store->plane
+   *   unpack     fills to->plane, which has room, from from->packed
+   */
+  const char *(*obstacle)(const struct lqi_store *store);
+  void (*sizes)(struct lqi_store *store);
+  void (*pack)(struct lqi_store *store);
+  void (*unpack)(const struct lqi_store *from, struct lqi_store *to);
 };
 
-extern const struct lqi_layout lqi_layout_native, lqi_layout_bitsandbytes;
+extern const struct lqi_layout lqi_layout_native, lqi_layout_bitsandbytes, lqi_layout_gptq,
+    lqi_layout_gptq_v2, lqi_layout_awq;
 
 /* NULL if unknown. */
 const struct lqi_layout *lqi_layout_by_id(int32_t id);
@@ -71,6 +87,10 @@ struct lqi_fields {
   uint64_t version;
   uint64_t block_size;        /* "block_size", "blocksize" */
   uint64_t nested_block_size; /* "nested_block_size", "nested_blocksize" */
+  uint64_t bits;
+  uint64_t group_size; /* 0: the whole row */
+  uint64_t groups;     /* where a group index is stored: their number */
+  uint64_t symmetric;
   uint64_t outliers_dropped;
   double nested_offset;
   int32_t has_nested_offset;

@@ -7,12 +7,33 @@
  */
 #include "layout.h"
 
+#include "../method/affine.h"
 #include "../method/blockwise.h"
 #include "../method/registry.h"
 
 #include <string.h>
 
 #define META_VERSION 1
+
+static int is_affine(const struct lqi_store *store)
+{
+  return store->method == &lqi_method_affine;
+}
+
+static void describe_groups(const struct lqi_store *store, struct lqi_text *t)
+{
+  lqi_text_add(t, ", \"bits\": ");
+  lqi_text_add_u64(t, store->bits);
+  if (store->group_size != 0) {
+    lqi_text_add(t, ", \"group_size\": ");
+    lqi_text_add_u64(t, store->group_size);
+  }
+  if (store->mapped) {
+    lqi_text_add(t, ", \"groups\": ");
+    lqi_text_add_u64(t, store->groups);
+  }
+  lqi_text_add(t, store->symmetric ? ", \"symmetric\": 1" : ", \"symmetric\": 0");
+}
 
 static void native_describe(const struct lqi_store *store, struct lqi_text *t)
 {
@@ -25,6 +46,8 @@ static void native_describe(const struct lqi_store *store, struct lqi_text *t)
   lqi_text_add(t, lqi_dtype_name(store->dtype));
   lqi_text_add(t, "\", \"shape\": ");
   lqi_text_add_shape(t, &store->shape);
+  if (is_affine(store))
+    describe_groups(store, t);
   if (store->block_size != 0) {
     lqi_text_add(t, ", \"block_size\": ");
     lqi_text_add_u64(t, store->block_size);
@@ -38,6 +61,31 @@ static void native_describe(const struct lqi_store *store, struct lqi_text *t)
   lqi_text_add(t, "}");
 }
 
+/* Fills *out with plane number `which` of an affine tensor, which has them as matrices. */
+static int affine_candidate(const struct lqi_store *store, uint32_t which, lq_plane *out)
+{
+  const struct lqi_span *p = store->plane;
+  uint64_t rows = store->shape.rows, cols = store->shape.cols;
+  switch (which) {
+  case 1:
+    lqi_set_plane(out, "codes", LQ_U8, 2, rows, lqi_affine_row_bytes(cols, store->bits),
+                  p[LQI_CODES].data, p[LQI_CODES].bytes);
+    return 1;
+  case 2:
+    lqi_set_plane(out, "scales", store->scale_dtype, 2, rows, store->groups, p[LQI_SCALES].data,
+                  p[LQI_SCALES].bytes);
+    return 1;
+  case 7:
+    lqi_set_plane(out, "zeros", LQ_U8, 2, rows, store->groups, p[LQI_ZEROS].data,
+                  p[LQI_ZEROS].bytes);
+    return !store->symmetric;
+  default:
+    lqi_set_plane(out, "g_idx", LQ_I32, 1, cols, 0, p[LQI_GROUP_INDEX].data,
+                  p[LQI_GROUP_INDEX].bytes);
+    return store->mapped;
+  }
+}
+
 /* Fills *out with plane number `which` of the fixed order below if the tensor has it; returns
  * whether it does. */
 static int native_candidate(const struct lqi_store *store, const struct lqi_text *text,
@@ -45,6 +93,8 @@ static int native_candidate(const struct lqi_store *store, const struct lqi_text
 {
   const struct lqi_span *p = store->plane;
   uint64_t n = p[LQI_SCALES].bytes;
+  if (is_affine(store) && (which == 1 || which == 2 || which > 6))
+    return affine_candidate(store, which, out);
   switch (which) {
   case 0: lqi_set_plane(out, "meta", LQ_U8, 1, text->length, 0, text->s, text->length); return 1;
   case 1:
@@ -112,6 +162,17 @@ static void native_plane(const struct lqi_store *store, const struct lqi_text *t
       return;
 }
 
+static lq_status apply_groups(const struct lqi_fields *f, struct lqi_store *out,
+                              struct lqi_text *why)
+{
+  if (!lqi_affine_has_bits(f->bits) || f->group_size > UINT32_MAX || f->groups > UINT32_MAX)
+    return lqi_fail(why, LQ_E_LAYOUT, "bits or groups in meta are out of range", NULL);
+  out->groups = f->groups;
+  lqi_affine_form(out, (uint32_t)f->bits, (uint32_t)f->group_size, f->symmetric != 0,
+                  f->groups != 0);
+  return LQ_OK;
+}
+
 /* From the text to the fields of the store: every number is bounded before it is used. */
 static lq_status apply_meta(const struct lqi_fields *f, struct lqi_store *out, struct lqi_text *why)
 {
@@ -132,7 +193,7 @@ static lq_status apply_meta(const struct lqi_fields *f, struct lqi_store *out, s
   out->block_size = (uint32_t)f->block_size;
   out->nested_block_size = (uint32_t)f->nested_block_size;
   out->outliers_dropped = f->outliers_dropped != 0;
-  return LQ_OK;
+  return is_affine(out) ? apply_groups(f, out, why) : LQ_OK;
 }
 
 static lq_status take_nested(const struct lqi_import *in, struct lqi_store *out,
@@ -165,6 +226,25 @@ static lq_status take_outliers(const struct lqi_import *in, struct lqi_store *ou
   return s;
 }
 
+/* Scales are f16, f32, or codes of their own. */
+static lq_status take_affine(const struct lqi_import *in, struct lqi_store *out,
+                             struct lqi_text *why)
+{
+  const lq_plane *scales = lqi_find_plane(in, "scales");
+  if (out->nested_block_size != 0)
+    out->scale_dtype = LQ_U8;
+  else if (scales != NULL && scales->dtype == LQ_F32)
+    out->scale_dtype = LQ_F32;
+  lq_status s = lqi_take_plane(in, "scales", out->scale_dtype, 0, &out->plane[LQI_SCALES], why);
+  if (s == LQ_OK)
+    s = lqi_take_plane(in, "zeros", LQ_U8, out->symmetric, &out->plane[LQI_ZEROS], why);
+  if (s == LQ_OK)
+    s = lqi_take_plane(in, "g_idx", LQ_I32, !out->mapped, &out->plane[LQI_GROUP_INDEX], why);
+  if (s == LQ_OK && out->nested_block_size != 0)
+    s = take_nested(in, out, why);
+  return s;
+}
+
 static lq_status native_import(const struct lqi_import *in, struct lqi_store *out,
                                struct lqi_text *why)
 {
@@ -184,6 +264,8 @@ static lq_status native_import(const struct lqi_import *in, struct lqi_store *ou
   s = lqi_take_plane(in, "codes", code_dtype, 0, &out->plane[LQI_CODES], why);
   if (s != LQ_OK || out->method == &lqi_method_none)
     return s;
+  if (is_affine(out))
+    return take_affine(in, out, why);
   s = lqi_take_plane(in, "scales", out->nested_block_size ? LQ_U8 : LQ_F32, 0,
                      &out->plane[LQI_SCALES], why);
   if (s == LQ_OK)

@@ -27,23 +27,42 @@ struct lqi_params {
   int32_t compat;             /* LQ_COMPAT_* */
   int32_t nonfinite;          /* LQ_NONFINITE_*, never AUTO */
   float threshold;            /* 0: no outlier columns */
+  uint32_t bits;              /* of one code, where the method leaves a choice */
+  uint32_t group_size;        /* columns of a row under one scale; 0: the whole row, or no groups */
+  int32_t symmetric;          /* zero points are in the middle and not stored */
+  float mse;                  /* exponent of the search for a range; 0: none */
 };
 
 /* The arrays that an encoded tensor may have. A plane of no bytes is absent. */
 enum lqi_plane {
   LQI_CODES,
-  LQI_SCALES,          /* f32, or u8 where nested */
+  LQI_SCALES,          /* of scale_dtype: f32, f16, or u8 where nested */
   LQI_NESTED_SCALES,   /* f32 */
   LQI_CODEBOOK,        /* f32; absent where the method's own serves */
   LQI_NESTED_CODEBOOK, /* likewise, for the u8 scales */
   LQI_OUTLIER_COLUMNS, /* i64, ascending */
   LQI_OUTLIERS,        /* [rows, outliers] in the tensor's dtype */
+  LQI_ZEROS,           /* u8 [rows, groups] */
+  LQI_GROUP_INDEX,     /* i32 [columns]: the group of each; absent where it is column / size */
   LQI_PLANES
 };
 
 struct lqi_span {
   void *data;
   uint64_t bytes;
+};
+
+enum lqi_packed_plane { LQI_QWEIGHT, LQI_QZEROS, LQI_QSCALES, LQI_QINDEX, LQI_PACKED_PLANES };
+
+/*
+ * The planes of a checkpoint family that keeps the codes of a column together. A tensor may hold
+ * them beside its own (lq_tensor_convert); lib/layout makes and reads them.
+ */
+struct lqi_packed {
+  int32_t layout; /* LQ_LAYOUT_*; 0: there are none */
+  int32_t scale_dtype;
+  int32_t borrow; /* the zero points are less 1 in whole words, not in fields */
+  struct lqi_span plane[LQI_PACKED_PLANES];
 };
 
 /* An encoded tensor in memory. Everything that decoding needs, checked when it was made. */
@@ -56,7 +75,14 @@ struct lqi_store {
   float nested_offset;
   uint64_t outliers;        /* entries of LQI_OUTLIER_COLUMNS */
   int32_t outliers_dropped; /* the reference's int8: columns are listed, their values gone */
+  uint32_t bits;            /* of one code; this and what follows: affine */
+  uint32_t group_size;      /* columns under one scale; 0: the whole row */
+  uint64_t groups;          /* scales of a row */
+  int32_t symmetric;        /* no zeros are stored */
+  int32_t mapped;           /* LQI_GROUP_INDEX says which group a column has */
+  int32_t scale_dtype;      /* LQ_F16, LQ_F32, LQ_U8 where nested; others: 0 */
   struct lqi_span plane[LQI_PLANES];
+  struct lqi_packed packed;
 };
 
 /* Encoding one tensor. Tasks share it; they write disjoint parts of the planes, and `nonfinite`
@@ -103,6 +129,10 @@ struct lqi_method {
 
   /* Encodes pieces first .. first + count - 1. Any number of ranges may run at once. */
   void (*encode)(struct lqi_job *job, uint64_t first, uint64_t count);
+
+  /* The same once more after the scales have been nested, where codes depend on what became of
+   * them. NULL: they do not. */
+  void (*encode_nested)(struct lqi_job *job, uint64_t first, uint64_t count);
 
   /*
    * Elements first .. first + count - 1 of the flattened tensor to out[0..count) of `dtype`; stream

@@ -110,7 +110,7 @@ static float offset_of(const struct lqi_job *job, uint64_t n)
 void lqi_nested_encode(struct lqi_job *job)
 {
   struct lqi_store *store = job->store;
-  uint64_t n = lqi_blockwise_units(store);
+  uint64_t n = store->plane[LQI_SCALES].bytes;
   if (n == 0) {
     store->nested_offset = 0.0f;
     return;

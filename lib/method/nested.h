@@ -20,7 +20,7 @@ float lqi_sum_f32(const float *x, uint64_t n);
 float lqi_mean_f32(const float *x, uint64_t n);
 
 /*
- * Encodes job->scales (one f32 a block, overwritten) into the planes LQI_SCALES and
+ * Encodes job->scales (one f32 a byte of LQI_SCALES, overwritten) into the planes LQI_SCALES and
  * LQI_NESTED_SCALES and the offset of job->store.
  */
 void lqi_nested_encode(struct lqi_job *job);
