@@ -75,6 +75,9 @@
  *   affine    2, 3, 4 or 8 bits: integers, and for each group of columns of a row a scale and
  *             perhaps a zero point; weights are rounded to the nearest, which is known as RTN
  *
+ *   gptq      chooses codes of affine, nf4 or fp4 so that the output of a layer on calibration data
+ *             changes least (arXiv 2210.17323): lq_quantizer_observe, then lq_quantizer_run
+ *
  * The keys of affine: LQ_KEY_BITS, LQ_KEY_GROUP_SIZE, LQ_KEY_SYMMETRIC, LQ_KEY_MSE. A group covers
  * the range lo..hi of its weights, widened to contain 0 and, if symmetric, mirrored: scale = (hi -
  * lo) / (2^bits - 1), zero point = -lo / scale rounded, or 2^(bits - 1) if symmetric; code = weight
@@ -157,6 +160,7 @@ enum {
   LQ_E_MEMORY = -20,      /* the allocator gave nothing */
   LQ_E_NONFINITE = -30,   /* a weight or scale is NaN or infinite */
   LQ_E_LAYOUT = -31,      /* planes are missing or contradict each other */
+  LQ_E_SINGULAR = -32,    /* a Hessian cannot be factored, however damped */
   LQ_E_UNSUPPORTED = -40, /* valid, but not by this method, layout or machine */
   LQ_E_STATE = -50,       /* the handle is not in the state that the call needs */
   LQ_E_VERSION = -60,     /* a struct size or format version that this library does not know */
@@ -167,7 +171,15 @@ enum {
 enum { LQ_F32 = 1, LQ_F16 = 2, LQ_BF16 = 3, LQ_I8 = 4, LQ_U8 = 5, LQ_I32 = 6, LQ_I64 = 7 };
 
 /* Methods; also by name: lq_method_from_name. */
-enum { LQ_NONE = 1, LQ_NF4 = 2, LQ_FP4 = 3, LQ_INT8 = 4, LQ_DYNAMIC8 = 5, LQ_AFFINE = 6 };
+enum {
+  LQ_NONE = 1,
+  LQ_NF4 = 2,
+  LQ_FP4 = 3,
+  LQ_INT8 = 4,
+  LQ_DYNAMIC8 = 5,
+  LQ_AFFINE = 6,
+  LQ_GPTQ = 7
+};
 
 /* Layouts: which names and shapes the planes of a tensor have. */
 enum {
@@ -184,6 +196,7 @@ enum {
   LQ_KEY_BLOCK_SIZE = 101, /* elements a scale; 0: the default of nf4, fp4 (64), dynamic8 (256) */
   LQ_KEY_NESTED = 102,     /* 1: quantize the scales too */
   LQ_KEY_NESTED_BLOCK_SIZE = 103, /* scales per second-level scale; default 256 */
+  LQ_KEY_STORAGE = 104,           /* gptq, choice: affine, nf4, fp4: whose codes are chosen */
   LQ_KEY_BITS = 110,              /* affine: bits of a code, 2, 3, 4 or 8; default 4 */
   LQ_KEY_GROUP_SIZE = 120,  /* affine: columns of a row under one scale, a multiple of 8; the last
                               group of a row may be short; -1: the whole row; default 128 */
@@ -195,6 +208,12 @@ enum {
                                where one is 0 */
   LQ_KEY_THRESHOLD = 300,   /* int8: columns with a magnitude at or above it are outliers; 0: off */
   LQ_KEY_MSE = 310,         /* affine: exponent of the search for ranges, 2.4 usual; 0: none */
+  LQ_KEY_ORDER = 400,       /* gptq, choice: none, activation, groups; default activation */
+  LQ_KEY_STATIC_GROUPS = 401, /* gptq: 1: scales are those of the weights before any is rounded, and
+                                 groups follow the columns whatever the order; 0: scales follow the
+                                 corrected weights; default 1 */
+  LQ_KEY_DAMPING = 410,       /* gptq: added to the diagonal of the Hessian, as a share of its mean;
+                           at least 1e-6 is in force; default 0.01 */
   LQ_KEY_THREADS = 900 /* threads of a call; 0: as many as OpenMP offers, 1: the caller's alone */
 };
 
@@ -219,6 +238,15 @@ enum {
   LQ_NONFINITE_PROPAGATE = 4
 };
 
+/*
+ * Values of LQ_KEY_ORDER: in which order gptq rounds columns.
+ *   NONE        as they stand
+ *   ACTIVATION  those with the largest inputs first; with static_groups 0 groups are formed in that
+ *               order and their index is stored ("act-order")
+ *   GROUPS      sorted within groups, then whole groups, so that no index is needed
+ */
+enum { LQ_ORDER_NONE = 0, LQ_ORDER_ACTIVATION = 1, LQ_ORDER_GROUPS = 2 };
+
 /* Types of keys in lq_key_info. A choice is set by i64 or by text. */
 enum { LQ_TYPE_I64 = 1, LQ_TYPE_F64 = 2, LQ_TYPE_CHOICE = 3 };
 
@@ -226,8 +254,9 @@ enum { LQ_TYPE_I64 = 1, LQ_TYPE_F64 = 2, LQ_TYPE_CHOICE = 3 };
 enum {
   LQ_METHOD_BLOCKWISE = 1, /* has block scales: LQ_KEY_BLOCK_SIZE and LQ_KEY_NESTED apply */
   LQ_METHOD_ROWWISE = 2,   /* one scale a row */
-  LQ_METHOD_GROUPWISE = 4  /* scales of groups of columns: LQ_KEY_BITS, LQ_KEY_GROUP_SIZE,
+  LQ_METHOD_GROUPWISE = 4, /* scales of groups of columns: LQ_KEY_BITS, LQ_KEY_GROUP_SIZE,
                               LQ_KEY_SYMMETRIC, LQ_KEY_MSE and LQ_KEY_NESTED apply */
+  LQ_METHOD_CALIBRATED = 8 /* chooses the codes of LQ_KEY_STORAGE after lq_quantizer_observe */
 };
 
 /* Most dimensions of a tensor. */
@@ -292,6 +321,12 @@ typedef struct lq_report {
   uint64_t nonfinite;       /* elements that were NaN or infinite; not counted with PROPAGATE */
   uint64_t first_nonfinite; /* flat index of the first, if there were any */
   uint64_t outlier_columns; /* int8 with a threshold */
+  uint64_t rows_observed;   /* gptq, this and what follows: rows that were observed */
+  uint64_t dead_columns;    /* columns whose inputs were all 0 */
+  double damping;           /* in force: LQ_KEY_DAMPING, or what it was raised to */
+  double error;             /* tr(E H E^T) of the error E and the Hessian H = 2/rows X^T X */
+  double error_nearest;     /* of nearest rounding to the same kind of grid */
+  double energy;            /* tr(W H W^T): error / energy is the relative output error squared */
 } lq_report;
 
 /*
@@ -566,11 +601,44 @@ LQ_API void lq_quantizer_destroy(lq_quantizer *quantizer);
 /*
  * Quantizes a dense tensor. *out is a new tensor that owns its memory and does not refer to
  * `weight`. A tensor of rank above 2 is taken as a matrix of its last dimension by all others.
- * LQ_E_NONFINITE, LQ_E_MEMORY, LQ_E_STATE (`weight` is already quantized), LQ_E_UNSUPPORTED; the
+ * LQ_E_NONFINITE, LQ_E_MEMORY, LQ_E_STATE (`weight` is already quantized; gptq: nothing was
+ * observed), LQ_E_SHAPE (gptq: other columns were observed), LQ_E_SINGULAR, LQ_E_UNSUPPORTED; the
  * text is in lq_quantizer_error_text.
  */
 LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weight,
                                   lq_tensor **out);
+
+/*
+ * Shows a calibrated quantizer inputs of the layer whose weight it will be given: x [rows,
+ * columns] of x_dtype, row i at element i * x_stride. The Hessian does not depend on how rows are
+ * split into calls, nor on threads. Weights of several layers that share their input may share a
+ * quantizer. LQ_E_STATE if the method does not calibrate, LQ_E_SHAPE if an earlier call had other
+ * columns, LQ_E_NONFINITE (the text names row and column; nothing of the call is kept),
+ * LQ_E_MEMORY.
+ */
+LQ_API lq_status lq_quantizer_observe(lq_quantizer *quantizer, uint64_t rows, uint64_t columns,
+                                      int32_t x_dtype, const void *x, uint64_t x_stride);
+
+/* Forgets all observations. */
+LQ_API void lq_quantizer_reset(lq_quantizer *quantizer);
+
+/* Bytes that lq_quantizer_save writes now; 0 if nothing was observed. */
+LQ_API uint64_t lq_quantizer_save_bytes(const lq_quantizer *quantizer);
+
+/* Writes what was observed, the same bytes on every machine. LQ_E_SHAPE unless `bytes` is
+ * lq_quantizer_save_bytes, LQ_E_STATE if nothing was observed. */
+LQ_API lq_status lq_quantizer_save(const lq_quantizer *quantizer, void *out, size_t bytes);
+
+/* Replaces the observations by saved ones. LQ_E_LAYOUT if the bytes are not such, LQ_E_STATE,
+ * LQ_E_MEMORY; on failure the old ones stay. */
+LQ_API lq_status lq_quantizer_load(lq_quantizer *quantizer, const void *data, size_t bytes);
+
+/*
+ * Adds the observations of `other` behind those of the quantizer, so that several processes can
+ * each look at a part of the data. Parts of whole multiples of 256 rows, merged in order, give the
+ * sums of one process up to their last bit in binary64. LQ_E_SHAPE, LQ_E_STATE, LQ_E_MEMORY.
+ */
+LQ_API lq_status lq_quantizer_merge(lq_quantizer *quantizer, const lq_quantizer *other);
 
 /* What the last run saw. LQ_E_STATE before the first. */
 LQ_API lq_status lq_quantizer_report(const lq_quantizer *quantizer, lq_report *out);

@@ -410,6 +410,21 @@ static void check_dots(const struct lqi_kernels *k, const struct lqi_kernels *c,
   CHECK(same_floats(got, want, 0, count), "%zu x %zu rows of %zu", rows_a, rows_b, n);
 }
 
+static void check_spread(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  (void)d;
+  size_t n = random_below(130);
+  float *m = place(&input[0], n, 4, random_shift()), *e = place(&input[1], 32, 4, random_shift());
+  fill(m, 0, n, 64, NULL, 0);
+  fill(e, 0, 32, 64, NULL, 0);
+  float *want = place(&expected[0], 32 * n, 4, 0), *got = place(&output[0], 32 * n, 4, 1);
+  fill(want, 0, 32 * n, 64, NULL, 0);
+  memcpy(got, want, 32 * n * sizeof *got);
+  c->spread(m, n, e, want);
+  k->spread(m, n, e, got);
+  CHECK(same_floats(got, want, 0, 32 * n), "%zu columns", n);
+}
+
 static void check_deviation(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
   (void)d;
@@ -563,13 +578,14 @@ static const struct row {
     {"narrow", check_narrow, time_narrow, LQI_FLOATS, 1, 4},
     {"dot", check_dot, time_dot, 1, 2, 0},
     {"dots", check_dots, time_dots, 1, 1, 0},
+    {"spread", check_spread, NULL, 1, 2, 0},
     {"deviation", check_deviation, time_deviation, 1, 2, 0},
-    {"dot_i8", check_dot_i8, time_dot_i8, 1, 0, 2},
-    {"tile_f32", check_tile_f32, NULL, 1, 0, 0}, /* timed with the products they make */
+    {"tile_f32", check_tile_f32, NULL, 1, 0, 0}, /* timed by test_linalg */
     {"tile_sum", check_tile_sum, NULL, 1, 0, 0},
     {"tile_f64", check_tile_f64, NULL, 1, 0, 0},
     {"trans_f32", check_transpose_f32, NULL, 1, 0, 0},
     {"trans_f64", check_transpose_f64, NULL, 1, 0, 0},
+    {"dot_i8", check_dot_i8, time_dot_i8, 1, 0, 2},
 };
 
 static double seconds(void)
@@ -640,7 +656,7 @@ static void bench(const char *level, const char *kernel)
   for (size_t i = 0; i < LQI_COUNT(rows); i++)
     for (int l = 0; l < LQI_LEVEL_COUNT; l++) {
       const char *name = lqi_level_name((enum lqi_level)l);
-      if (rows[i].time && lqi_kernels_at(l) && (!level || !strcmp(level, name)) &&
+      if (lqi_kernels_at(l) && rows[i].time && (!level || !strcmp(level, name)) &&
           (!kernel || !strcmp(kernel, rows[i].name)))
         bench_row(&rows[i], name, lqi_kernels_at(l), &w);
     }

@@ -69,13 +69,13 @@ static void test_cpu(void)
 
 static void test_method_table(void)
 {
-  static const char *const names[] = {"none", "nf4", "fp4", "int8", "dynamic8", "affine"};
-  static const int32_t ids[] = {LQ_NONE, LQ_NF4, LQ_FP4, LQ_INT8, LQ_DYNAMIC8, LQ_AFFINE};
-  static const uint32_t bits[] = {0, 4, 4, 8, 8, 4}, blocks[] = {0, 64, 64, 0, 256, 0};
+  static const char *const names[] = {"none", "nf4", "fp4", "int8", "dynamic8", "affine", "gptq"};
+  static const int32_t ids[] = {LQ_NONE, LQ_NF4, LQ_FP4, LQ_INT8, LQ_DYNAMIC8, LQ_AFFINE, LQ_GPTQ};
+  static const uint32_t bits[] = {0, 4, 4, 8, 8, 4, 4}, blocks[] = {0, 64, 64, 0, 256, 0, 0};
   lq_method_info info;
   test_in("methods");
-  CHECK(lq_method_count() == 6, "%u methods", lq_method_count());
-  for (uint32_t i = 0; i < 6; i++) {
+  CHECK(lq_method_count() == 7, "%u methods", lq_method_count());
+  for (uint32_t i = 0; i < 7; i++) {
     memset(&info, 0, sizeof info);
     info.size = sizeof info;
     CHECK(lq_method_info_at(i, &info) == LQ_OK && info.size == sizeof info, "method %u", i);
@@ -85,14 +85,15 @@ static void test_method_table(void)
           "%s: %u bits, block %u", info.name, info.code_bits, info.default_block_size);
     CHECK(!!(info.flags & LQ_METHOD_BLOCKWISE) == (blocks[i] != 0) &&
               !!(info.flags & LQ_METHOD_ROWWISE) == (ids[i] == LQ_INT8) &&
-              !!(info.flags & LQ_METHOD_GROUPWISE) == (ids[i] == LQ_AFFINE),
+              !!(info.flags & LQ_METHOD_GROUPWISE) == (ids[i] == LQ_AFFINE) &&
+              !!(info.flags & LQ_METHOD_CALIBRATED) == (ids[i] == LQ_GPTQ),
           "%s: flags %u", info.name, info.flags);
     CHECK(lq_method_from_name(names[i]) == ids[i] && !strcmp(lq_method_name(ids[i]), names[i]),
           "%s", names[i]);
   }
-  CHECK(lq_method_info_at(6, &info) == LQ_E_ARGUMENT && lq_method_info_at(0, NULL) == LQ_E_ARGUMENT,
+  CHECK(lq_method_info_at(7, &info) == LQ_E_ARGUMENT && lq_method_info_at(0, NULL) == LQ_E_ARGUMENT,
         "past the last");
-  CHECK(!lq_method_name(0) && !lq_method_name(-1) && !lq_method_name(7) && !lq_method_name(INT_MAX),
+  CHECK(!lq_method_name(0) && !lq_method_name(-1) && !lq_method_name(8) && !lq_method_name(INT_MAX),
         "unknown ids");
   CHECK(!lq_method_from_name("") && !lq_method_from_name("NF4") && !lq_method_from_name("nf") &&
             !lq_method_from_name("nf44") && !lq_method_from_name(NULL),
@@ -199,8 +200,8 @@ static void check_f64_key(lq_config *config, const lq_key_info *k)
   CHECK(lq_config_set_f64(config, k->key, k->f64_max) == LQ_OK &&
             lq_config_get_f64(config, k->key, &v) == LQ_OK && v == k->f64_max,
         "most");
-  CHECK(lq_config_set_text(config, k->name, "6.25") == LQ_OK &&
-            lq_config_get_f64(config, k->key, &v) == LQ_OK && v == 6.25,
+  CHECK(lq_config_set_text(config, k->name, "0.625") == LQ_OK &&
+            lq_config_get_f64(config, k->key, &v) == LQ_OK && v == 0.625,
         "text");
   CHECK(lq_config_set_i64(config, k->key, 1) == LQ_E_ARGUMENT, "as an integer");
   CHECK(lq_config_get_i64(config, k->key, &i64) == LQ_E_ARGUMENT && i64 == 0, "read as an integer");
@@ -210,9 +211,10 @@ static void check_f64_key(lq_config *config, const lq_key_info *k)
 static void test_keys(void)
 {
   static const int32_t known[] = {
-      LQ_KEY_METHOD,    LQ_KEY_BLOCK_SIZE,  LQ_KEY_NESTED,    LQ_KEY_NESTED_BLOCK_SIZE,
-      LQ_KEY_BITS,      LQ_KEY_GROUP_SIZE,  LQ_KEY_SYMMETRIC, LQ_KEY_COMPAT,
-      LQ_KEY_NONFINITE, LQ_KEY_ZERO_BORROW, LQ_KEY_THRESHOLD, LQ_KEY_MSE,
+      LQ_KEY_METHOD,    LQ_KEY_BLOCK_SIZE,  LQ_KEY_NESTED,        LQ_KEY_NESTED_BLOCK_SIZE,
+      LQ_KEY_BITS,      LQ_KEY_GROUP_SIZE,  LQ_KEY_SYMMETRIC,     LQ_KEY_COMPAT,
+      LQ_KEY_NONFINITE, LQ_KEY_ZERO_BORROW, LQ_KEY_THRESHOLD,     LQ_KEY_MSE,
+      LQ_KEY_STORAGE,   LQ_KEY_ORDER,       LQ_KEY_STATIC_GROUPS, LQ_KEY_DAMPING,
       LQ_KEY_THREADS};
   const uint32_t count = sizeof known / sizeof *known;
   lq_config *config = new_config("");

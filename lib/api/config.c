@@ -26,7 +26,7 @@ struct key {
   int32_t type;
   const char *name;
   int64_t i64_min, i64_max, i64_default;
-  double f64_max;
+  double f64_max, f64_default;
   const char *choices; /* value = i64_min + place in the list */
   size_t offset;       /* of the value in struct lq_config; of `par.threads` handled apart */
   const char *text;
@@ -34,32 +34,43 @@ struct key {
 
 #define AT(member) offsetof(struct lq_config, member)
 
+/* The choices of the key "storage", in their order. */
+static const int32_t storages[] = {LQ_AFFINE, LQ_NF4, LQ_FP4};
+
 static const struct key keys[] = {
-    {LQ_KEY_METHOD, LQ_TYPE_CHOICE, "method", LQ_NONE, LQ_NONE + METHOD_COUNT - 1, LQ_NF4, 0,
+    {LQ_KEY_METHOD, LQ_TYPE_CHOICE, "method", LQ_NONE, LQ_NONE + METHOD_COUNT - 1, LQ_NF4, 0, 0,
      METHOD_CHOICES, AT(method), "how weights are encoded"},
-    {LQ_KEY_BLOCK_SIZE, LQ_TYPE_I64, "block_size", 0, MOST_BLOCK, 0, 0, NULL, AT(block_size),
+    {LQ_KEY_BLOCK_SIZE, LQ_TYPE_I64, "block_size", 0, MOST_BLOCK, 0, 0, 0, NULL, AT(block_size),
      "elements under one scale; 0: the method's default"},
-    {LQ_KEY_NESTED, LQ_TYPE_I64, "nested", 0, 1, 0, 0, NULL, AT(nested),
+    {LQ_KEY_STORAGE, LQ_TYPE_CHOICE, "storage", 0, LQI_COUNT(storages) - 1, 0, 0, 0,
+     "affine|nf4|fp4", AT(storage), "gptq: the method whose codes are chosen"},
+    {LQ_KEY_NESTED, LQ_TYPE_I64, "nested", 0, 1, 0, 0, 0, NULL, AT(nested),
      "1: quantize the scales to 8 bits too"},
-    {LQ_KEY_NESTED_BLOCK_SIZE, LQ_TYPE_I64, "nested_block_size", 8, MOST_BLOCK, 256, 0, NULL,
+    {LQ_KEY_NESTED_BLOCK_SIZE, LQ_TYPE_I64, "nested_block_size", 8, MOST_BLOCK, 256, 0, 0, NULL,
      AT(nested_block_size), "scales under one second-level scale"},
-    {LQ_KEY_BITS, LQ_TYPE_I64, "bits", 2, 8, LQI_DEFAULT_BITS, 0, NULL, AT(bits),
+    {LQ_KEY_BITS, LQ_TYPE_I64, "bits", 2, 8, LQI_DEFAULT_BITS, 0, 0, NULL, AT(bits),
      "affine: bits of a code, 2, 3, 4 or 8"},
-    {LQ_KEY_GROUP_SIZE, LQ_TYPE_I64, "group_size", -1, MOST_GROUP, LQI_DEFAULT_GROUP_SIZE, 0, NULL,
-     AT(group_size), "affine: columns under one scale, a multiple of 8; -1: the whole row"},
-    {LQ_KEY_SYMMETRIC, LQ_TYPE_I64, "symmetric", 0, 1, 1, 0, NULL, AT(symmetric),
+    {LQ_KEY_GROUP_SIZE, LQ_TYPE_I64, "group_size", -1, MOST_GROUP, LQI_DEFAULT_GROUP_SIZE, 0, 0,
+     NULL, AT(group_size), "affine: columns under one scale, a multiple of 8; -1: the whole row"},
+    {LQ_KEY_SYMMETRIC, LQ_TYPE_I64, "symmetric", 0, 1, 1, 0, 0, NULL, AT(symmetric),
      "affine: 1: ranges are symmetric to 0; 0: a zero point for each group"},
-    {LQ_KEY_COMPAT, LQ_TYPE_CHOICE, "compat", LQ_COMPAT_NONE, LQ_COMPAT_GPTQ, LQ_COMPAT_NONE, 0,
+    {LQ_KEY_COMPAT, LQ_TYPE_CHOICE, "compat", LQ_COMPAT_NONE, LQ_COMPAT_GPTQ, LQ_COMPAT_NONE, 0, 0,
      COMPAT_CHOICES, AT(compat), "reproduce another program byte for byte"},
     {LQ_KEY_NONFINITE, LQ_TYPE_CHOICE, "nonfinite", LQ_NONFINITE_AUTO, LQ_NONFINITE_PROPAGATE,
-     LQ_NONFINITE_AUTO, 0, NONFINITE_CHOICES, AT(nonfinite), "what to do with NaN and infinity"},
-    {LQ_KEY_ZERO_BORROW, LQ_TYPE_I64, "zero_borrow", 0, 1, 0, 0, NULL, AT(zero_borrow),
+     LQ_NONFINITE_AUTO, 0, 0, NONFINITE_CHOICES, AT(nonfinite), "what to do with NaN and infinity"},
+    {LQ_KEY_ZERO_BORROW, LQ_TYPE_I64, "zero_borrow", 0, 1, 0, 0, 0, NULL, AT(zero_borrow),
      "layout gptq: 1: zero points had 1 taken from whole words, as GPTQModel does"},
-    {LQ_KEY_THRESHOLD, LQ_TYPE_F64, "threshold", 0, 0, 0, 65504.0, NULL, AT(threshold),
+    {LQ_KEY_THRESHOLD, LQ_TYPE_F64, "threshold", 0, 0, 0, 65504.0, 0, NULL, AT(threshold),
      "int8: magnitude from which a column stays dense; 0: off"},
-    {LQ_KEY_MSE, LQ_TYPE_F64, "mse", 0, 0, 0, 8.0, NULL, AT(mse),
+    {LQ_KEY_MSE, LQ_TYPE_F64, "mse", 0, 0, 0, 8.0, 0, NULL, AT(mse),
      "affine: exponent of the error that ranges are searched by, 2.4 usual; 0: full ranges"},
-    {LQ_KEY_THREADS, LQ_TYPE_I64, "threads", 0, MOST_THREADS, 0, 0, NULL, AT(par),
+    {LQ_KEY_ORDER, LQ_TYPE_CHOICE, "order", LQ_ORDER_NONE, LQ_ORDER_GROUPS, LQ_ORDER_ACTIVATION, 0,
+     0, "none|activation|groups", AT(order), "gptq: in which order columns are rounded"},
+    {LQ_KEY_STATIC_GROUPS, LQ_TYPE_I64, "static_groups", 0, 1, 1, 0, 0, NULL, AT(static_groups),
+     "gptq: 1: grids are those of the weights before any is rounded"},
+    {LQ_KEY_DAMPING, LQ_TYPE_F64, "damping", 0, 0, 0, 1.0, 0.01, NULL, AT(damping),
+     "gptq: added to the diagonal of the Hessian, as a share of its mean"},
+    {LQ_KEY_THREADS, LQ_TYPE_I64, "threads", 0, MOST_THREADS, 0, 0, 0, NULL, AT(par),
      "threads of a call; 0: all there are"},
 };
 
@@ -87,6 +98,8 @@ LQ_API lq_status lq_config_create(const lq_alloc *alloc, lq_config **out)
   for (size_t i = 0; i < LQI_COUNT(keys); i++)
     if (keys[i].type != LQ_TYPE_F64)
       (void)lq_config_set_i64(c, keys[i].key, keys[i].i64_default);
+    else
+      (void)lq_config_set_f64(c, keys[i].key, keys[i].f64_default);
   *out = c;
   return LQ_OK;
 }
@@ -258,6 +271,7 @@ LQ_API lq_status lq_config_key_info(uint32_t index, lq_key_info *out)
       .i64_max = k->i64_max,
       .i64_default = k->i64_default,
       .f64_max = k->f64_max,
+      .f64_default = k->f64_default,
       .name = k->name,
       .choices = k->choices,
       .text = k->text,
@@ -282,4 +296,9 @@ LQ_API const char *lq_config_error_text(const lq_config *config)
 struct lqi_par lqi_par_of(const lq_config *how)
 {
   return how != NULL ? how->par : (struct lqi_par){NULL, NULL, 0};
+}
+
+int32_t lqi_storage_of(const lq_config *config)
+{
+  return storages[config->storage];
 }

@@ -14,7 +14,8 @@ struct lq_config {
   struct lqi_par par;
   int64_t method, block_size, nested, nested_block_size, compat, nonfinite;
   int64_t bits, group_size, symmetric, zero_borrow;
-  double threshold, mse;
+  int64_t storage, order, static_groups;
+  double threshold, mse, damping;
   struct lqi_text error;
 };
 
@@ -35,6 +36,7 @@ struct lq_quantizer {
   struct lqi_text error;
   lq_report report;
   int32_t has_run;
+  struct lqi_calibration *calibration; /* NULL before the first observation */
 };
 
 /* Defaults that tell a key which was not set, where it does not apply. */
@@ -53,6 +55,9 @@ lq_status lqi_tensor_adopt(const struct lqi_mem *mem, const struct lqi_store *st
  */
 lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, void **owned,
                            uint64_t *owned_bytes);
+
+/* config.c: the method id that the key "storage" names. */
+int32_t lqi_storage_of(const lq_config *config);
 
 /* The executor of a call: that of `how`, or the default for NULL. */
 struct lqi_par lqi_par_of(const lq_config *how);

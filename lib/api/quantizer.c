@@ -7,11 +7,13 @@
  */
 #include "handle.h"
 
+#include "../method/calibration.h"
 #include "../method/nested.h"
 #include "../method/registry.h"
 
 /* Keys that were set and belong to other methods. */
-static lq_status check_foreign(const lq_config *c, const struct lqi_method *m, struct lqi_text *why)
+static lq_status check_foreign(const lq_config *c, const struct lqi_method *m, int chosen,
+                               struct lqi_text *why)
 {
   int blockwise = (m->flags & LQ_METHOD_BLOCKWISE) != 0;
   int groupwise = (m->flags & LQ_METHOD_GROUPWISE) != 0;
@@ -26,7 +28,7 @@ static lq_status check_foreign(const lq_config *c, const struct lqi_method *m, s
     foreign = "group_size";
   else if (!groupwise && c->symmetric != 1)
     foreign = "symmetric 0";
-  else if (!groupwise && c->mse != 0.0)
+  else if (!groupwise && !chosen && c->mse != 0.0)
     foreign = "mse";
   else if (!groupwise && c->compat == LQ_COMPAT_GPTQ)
     foreign = "compat gptq";
@@ -45,14 +47,21 @@ static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_te
   const struct lqi_method *m = lqi_method_by_id((int32_t)c->method);
   if (m == NULL)
     return lqi_fail(why, LQ_E_INTERNAL, "method is not in this build", NULL);
-  lq_status s = check_foreign(c, m, why);
+  const struct lqi_method *storage = m;
+  if (m->choose != NULL)
+    storage = lqi_method_by_id(lqi_storage_of(c));
+  lq_status s = check_foreign(c, storage, m != storage, why);
   if (s != LQ_OK)
     return s;
   if (c->group_size == 0)
     return lqi_fail(why, LQ_E_ARGUMENT, "group_size must be -1 or a multiple of 8", NULL);
   *p = (struct lqi_params){
       .method = m,
-      .block_size = c->block_size != 0 ? (uint32_t)c->block_size : m->default_block_size,
+      .storage = storage,
+      .order = (int32_t)c->order,
+      .static_groups = (int32_t)c->static_groups,
+      .damping = c->damping,
+      .block_size = c->block_size != 0 ? (uint32_t)c->block_size : storage->default_block_size,
       .nested_block_size = c->nested != 0 ? (uint32_t)c->nested_block_size : 0,
       .compat = (int32_t)c->compat,
       .nonfinite = (int32_t)c->nonfinite,
@@ -92,6 +101,7 @@ LQ_API void lq_quantizer_destroy(lq_quantizer *quantizer)
   if (quantizer == NULL)
     return;
   struct lqi_mem mem = quantizer->mem;
+  lqi_calibration_destroy(quantizer->calibration);
   lqi_free(&mem, quantizer, sizeof *quantizer);
 }
 
@@ -122,10 +132,23 @@ static void encode_all(struct lqi_job *job,
   lqi_parallel(job->par, tasks, encode_task, &t);
 }
 
-/* Work space for scales that will be nested, encode, nest. */
+/* All ranges, the scales nested, codes that depend on that. */
+static void encode_nearest(struct lqi_job *job)
+{
+  const struct lqi_method *m = job->store->method;
+  encode_all(job, m->encode);
+  if (job->store->nested_block_size == 0)
+    return;
+  lqi_nested_encode(job);
+  if (m->encode_nested != NULL)
+    encode_all(job, m->encode_nested);
+}
+
+/* Work space for scales that will be nested, then the method's work. */
 static lq_status encode_planes(struct lqi_job *job)
 {
   struct lqi_store *store = job->store;
+  lq_status s = LQ_OK;
   job->scales = store->plane[LQI_SCALES].data;
   uint64_t room = 0;
   if (store->nested_block_size != 0) {
@@ -134,14 +157,13 @@ static lq_status encode_planes(struct lqi_job *job)
     if (job->scales == NULL)
       return LQ_E_MEMORY;
   }
-  encode_all(job, store->method->encode);
-  if (store->nested_block_size != 0) {
-    lqi_nested_encode(job);
+  if (job->params->method->choose != NULL)
+    s = job->params->method->choose(job);
+  else
+    encode_nearest(job);
+  if (store->nested_block_size != 0)
     lqi_free(job->mem, job->scales, room);
-    if (store->method->encode_nested != NULL)
-      encode_all(job, store->method->encode_nested);
-  }
-  return LQ_OK;
+  return s;
 }
 
 static lq_status nonfinite_error(const struct lqi_job *job, struct lqi_text *why)
@@ -162,7 +184,8 @@ static lq_status run(lq_quantizer *q, const lq_tensor *weight, struct lqi_job *j
   struct lqi_store *store = job->store;
   void *owned = NULL;
   uint64_t owned_bytes = 0;
-  lq_status s = store->method->prepare != NULL ? store->method->prepare(job) : LQ_OK;
+  const struct lqi_method *method = job->params->method;
+  lq_status s = method->prepare != NULL ? method->prepare(job) : LQ_OK;
   struct lqi_span columns = store->plane[LQI_OUTLIER_COLUMNS];
   if (s == LQ_OK)
     s = lqi_planes_alloc(&q->mem, store, &owned, &owned_bytes);
@@ -177,6 +200,28 @@ static lq_status run(lq_quantizer *q, const lq_tensor *weight, struct lqi_job *j
     return s == LQ_OK ? lq_tensor_clone(&q->mem.hook, weight, out) : s;
   }
   return lqi_tensor_adopt(&q->mem, store, owned, owned_bytes, out);
+}
+
+static void make_report(lq_quantizer *q, const struct lqi_job *job, const lq_tensor *result)
+{
+  uint64_t nonfinite = atomic_load(&job->nonfinite);
+  q->has_run = 1;
+  q->report = (lq_report){
+      .size = sizeof(lq_report),
+      .method = result != NULL ? result->store.method->id : 0,
+      .elements = job->store->shape.count,
+      .nonfinite = nonfinite,
+      .first_nonfinite = nonfinite != 0 ? atomic_load(&job->first_nonfinite) : 0,
+      .outlier_columns = job->store->outliers,
+  };
+  if (job->calibration == NULL || result == NULL)
+    return;
+  q->report.rows_observed = job->calibration->moments.rows;
+  q->report.dead_columns = job->calibration->factor.dead_count;
+  q->report.damping = job->calibration->factor.damping;
+  q->report.error = job->error;
+  q->report.error_nearest = job->error_nearest;
+  q->report.energy = job->energy;
 }
 
 LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weight, lq_tensor **out)
@@ -194,7 +239,7 @@ LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weig
     return lqi_fail(&q->error, LQ_E_STATE, "weight is already quantized with ",
                     weight->store.method->name);
   struct lqi_store store = {
-      .method = q->params.method,
+      .method = q->params.storage,
       .shape = weight->store.shape,
       .dtype = weight->store.dtype,
       .block_size = q->params.block_size,
@@ -207,21 +252,15 @@ LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weig
       .par = &q->par,
       .source = weight->store.plane[LQI_CODES].data,
       .store = &store,
+      .why = &q->error,
+      .calibration = q->calibration,
   };
   atomic_init(&job.nonfinite, 0);
   atomic_init(&job.first_nonfinite, UINT64_MAX);
   lq_status s = run(q, weight, &job, out);
   if (s == LQ_E_MEMORY)
     lqi_fail(&q->error, s, "out of memory", NULL);
-  q->has_run = 1;
-  q->report = (lq_report){
-      .size = sizeof(lq_report),
-      .method = *out != NULL ? (*out)->store.method->id : 0,
-      .elements = store.shape.count,
-      .nonfinite = atomic_load(&job.nonfinite),
-      .first_nonfinite = atomic_load(&job.nonfinite) != 0 ? atomic_load(&job.first_nonfinite) : 0,
-      .outlier_columns = store.outliers,
-  };
+  make_report(q, &job, *out);
   return s;
 }
 

@@ -28,6 +28,7 @@ LQ_API const char *lq_status_string(lq_status status)
   case LQ_E_OVERFLOW: return "a size is too large for this machine";
   case LQ_E_MEMORY: return "out of memory";
   case LQ_E_NONFINITE: return "a value is NaN or infinite";
+  case LQ_E_SINGULAR: return "a Hessian cannot be factored";
   case LQ_E_LAYOUT: return "planes are missing or contradict each other";
   case LQ_E_UNSUPPORTED: return "not supported";
   case LQ_E_STATE: return "the handle is in the wrong state";

@@ -86,6 +86,19 @@ LQI_AVX2 void lqi_deviation_avx2(const float *a, const float *b, size_t n,
   lqi_deviation_c(a + whole, b + whole, n - whole, sums);
 }
 
+LQI_AVX2 void lqi_spread_avx2(const float *m, size_t count, const float *e, float *w)
+{
+  const __m256 e0 = _mm256_loadu_ps(e), e1 = _mm256_loadu_ps(e + 8), e2 = _mm256_loadu_ps(e + 16),
+               e3 = _mm256_loadu_ps(e + 24);
+  for (size_t c = 0; c < count; c++, w += 32) {
+    const __m256 f = _mm256_broadcast_ss(m + c);
+    _mm256_storeu_ps(w, _mm256_fmadd_ps(f, e0, _mm256_loadu_ps(w)));
+    _mm256_storeu_ps(w + 8, _mm256_fmadd_ps(f, e1, _mm256_loadu_ps(w + 8)));
+    _mm256_storeu_ps(w + 16, _mm256_fmadd_ps(f, e2, _mm256_loadu_ps(w + 16)));
+    _mm256_storeu_ps(w + 24, _mm256_fmadd_ps(f, e3, _mm256_loadu_ps(w + 24)));
+  }
+}
+
 #define FP_AVX2_ABSMAX(suffix, dtype) \
   LQI_AVX2 float lqi_absmax_##suffix##_avx2(const void *x, size_t n) \
   { \

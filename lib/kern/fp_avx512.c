@@ -73,6 +73,16 @@ LQI_AVX512 void lqi_deviation_avx512(const float *a, const float *b, size_t n,
   lqi_deviation_c(a + i, b + i, n - i, sums);
 }
 
+LQI_AVX512 void lqi_spread_avx512(const float *m, size_t count, const float *e, float *w)
+{
+  const __m512 low = _mm512_loadu_ps(e), high = _mm512_loadu_ps(e + 16);
+  for (size_t c = 0; c < count; c++, w += 32) {
+    const __m512 f = _mm512_set1_ps(m[c]);
+    _mm512_storeu_ps(w, _mm512_fmadd_ps(f, low, _mm512_loadu_ps(w)));
+    _mm512_storeu_ps(w + 16, _mm512_fmadd_ps(f, high, _mm512_loadu_ps(w + 16)));
+  }
+}
+
 #define FP_AVX512_ABSMAX(suffix, dtype) \
   LQI_AVX512 float lqi_absmax_##suffix##_avx512(const void *x, size_t n) \
   { \

@@ -26,6 +26,13 @@ void lqi_dots_c(struct lqi_rows a, struct lqi_rows b, size_t n, float *out, size
       out[j * stride + i] = lqi_dot_c(a.from + i * a.stride, b.from + j * b.stride, n);
 }
 
+void lqi_spread_c(const float *m, size_t count, const float *e, float *w)
+{
+  for (size_t c = 0; c < count; c++)
+    for (size_t l = 0; l < 32; l++)
+      w[c * 32 + l] = fmaf(m[c], e[l], w[c * 32 + l]);
+}
+
 void lqi_deviation_c(const float *a, const float *b, size_t n, struct lqi_deviation *sums)
 {
   for (size_t i = 0; i < n; i++) {

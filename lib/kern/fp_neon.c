@@ -84,6 +84,18 @@ void lqi_deviation_neon(const float *a, const float *b, size_t n, struct lqi_dev
   lqi_deviation_c(a + whole, b + whole, n - whole, sums);
 }
 
+void lqi_spread_neon(const float *m, size_t count, const float *e, float *w)
+{
+  float32x4_t v[8];
+  NEON_UNROLL
+  for (size_t q = 0; q < 8; q++)
+    v[q] = vld1q_f32(e + 4 * q);
+  for (size_t c = 0; c < count; c++, w += 32)
+    NEON_UNROLL
+  for (size_t q = 0; q < 8; q++)
+    vst1q_f32(w + 4 * q, vfmaq_n_f32(vld1q_f32(w + 4 * q), v[q], m[c]));
+}
+
 #define FP_NEON_ABSMAX(suffix, dtype) \
   float lqi_absmax_##suffix##_neon(const void *x, size_t n) \
   { \

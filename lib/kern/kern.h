@@ -4,7 +4,6 @@
  * Owns: the function types and what each must compute, to the bit. The C version of a kernel
  * (q4_c.c, q8_c.c, aff_c.c, fp_c.c, tile_c.c) is its specification; a faster one gives the same
  * bytes for every input, NaN payloads excepted (tests/checkkern.c).
- * every input, NaN payloads excepted (tests/checkkern.c).
  * Must not know: tensors, methods, handles. A kernel sees pointers and sizes.
  *
  * Common rules. Pointers of typed data are aligned to their element, nothing more; codes have no
@@ -112,6 +111,10 @@ struct lqi_deviation {
   double max[8];                     /* largest |a - b| */
 };
 typedef void lqi_deviation_fn(const float *a, const float *b, size_t n, struct lqi_deviation *sums);
+
+/* w[c * 32 + l] = fma(m[c], e[l], w[c * 32 + l]) for c < count and l < 32: an error of each of 32
+ * rows spread over the columns that follow. */
+typedef void lqi_spread_fn(const float *m, size_t count, const float *e, float *w);
 
 /* Exact inner product of int8 codes; n < 2^17, so that int32 cannot overflow. */
 typedef int32_t lqi_dot_i8_fn(const int8_t *a, const int8_t *b, size_t n);
@@ -224,6 +227,7 @@ struct lqi_kernels {
   lqi_narrow_fn *narrow[LQI_FLOATS];
   lqi_dot_fn *dot;
   lqi_dots_fn *dots;
+  lqi_spread_fn *spread;
   lqi_deviation_fn *deviation;
   lqi_dot_i8_fn *dot_i8;
   struct lqi_tiles tiles;

@@ -53,6 +53,7 @@ LQI_INLINE float lqi_reciprocal(float m)
   lqi_narrow_fn lqi_narrow_f32_##isa, lqi_narrow_f16_##isa, lqi_narrow_bf16_##isa; \
   lqi_dot_fn lqi_dot_##isa; \
   lqi_dots_fn lqi_dots_##isa; \
+  lqi_spread_fn lqi_spread_##isa; \
   lqi_deviation_fn lqi_deviation_##isa; \
   lqi_dot_i8_fn lqi_dot_i8_##isa; \
   lqi_tile_f32_fn lqi_tile_f32_##isa; \

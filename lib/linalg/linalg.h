@@ -69,6 +69,8 @@ void lqi_triangle_reverse_f64(double *a, size_t n, const struct lqi_par *par);
  * would reach what damping is to cover). Rows wait in packed form until there are enough of them,
  * so how they come in cannot be seen in the result.
  */
+#define LQI_MOMENTS_WAITING 512
+
 struct lqi_moments {
   struct lqi_mem mem;
   const struct lqi_kernels *kern;
@@ -91,6 +93,14 @@ void lqi_moments_add(struct lqi_moments *h, const float *x, size_t rows, size_t 
 
 /* Adds the rows that wait. Rows that come later begin a new range of 256. */
 void lqi_moments_flush(struct lqi_moments *h, const struct lqi_par *par);
+
+/* Element i of row k of those that wait. */
+float lqi_moments_waiting(const struct lqi_moments *h, size_t k, size_t i);
+
+/* As if the rows of `from`, which has as many columns, had come behind those of h; rows of h that
+ * wait are added first. LQ_E_MEMORY. */
+lq_status lqi_moments_merge(struct lqi_moments *h, const struct lqi_moments *from,
+                            const struct lqi_par *par);
 
 /*
  * A lower triangle for the functions below from rows and columns `order` of the moments (n of them,

@@ -7,14 +7,14 @@
 #include "panel.h"
 
 /*
- * Block columns of a task: their sums and their part of the right factor stay in L2. What waits:
- * two ranges of 256 rows, so that sums travel from memory half as often as they are added to.
+ * Block columns of a task: their sums and their part of the right factor stay in L2. What waits
+ * is two ranges of 256 rows, so that sums travel from memory half as often as they are added to.
  */
-enum { MOMENTS_CHUNK = 3, MOMENTS_WAITING = 2 * LQI_DEPTH };
+enum { MOMENTS_CHUNK = 3 };
 
 static uint64_t moments_panel_bytes(uint64_t n)
 {
-  return (n + LQI_MOST_COLUMNS) * MOMENTS_WAITING * sizeof(float);
+  return (n + LQI_MOST_COLUMNS) * LQI_MOMENTS_WAITING * sizeof(float);
 }
 
 uint64_t lqi_moments_bytes(uint64_t n)
@@ -65,7 +65,7 @@ static void moments_take(void *arg, uint32_t task)
   const struct moments_job *w = arg;
   const struct lqi_moments *h = w->h;
   const size_t width = h->kern->tiles.columns_f32, i = task * width;
-  float *to = h->panel + i * MOMENTS_WAITING + h->waiting * width;
+  float *to = h->panel + i * LQI_MOMENTS_WAITING + h->waiting * width;
   size_t columns = i < h->n ? lqi_least(width, h->n - i) : 0;
   if (columns != 0)
     lqi_panel_from_rows_f32(w->x + i, w->stride, w->rows, columns, width, to);
@@ -82,10 +82,10 @@ static void moments_sum(void *arg, uint32_t task)
   size_t j0 = block * LQI_BLOCK, j1 = j0 + MOMENTS_CHUNK * LQI_BLOCK, i0 = b * LQI_BLOCK;
   for (size_t k = 0; k < h->waiting; k += LQI_DEPTH)
     for (size_t i = i0; i < i0 + LQI_BLOCK; i += tiles->rows) {
-      const float *left = h->panel + lqi_panel_at(width, MOMENTS_WAITING, i) + k * width;
+      const float *left = h->panel + lqi_panel_at(width, LQI_MOMENTS_WAITING, i) + k * width;
       size_t end = lqi_least(lqi_round_up(i + tiles->rows, tiles->grain_f32), j1);
       for (size_t j = j0, next; j < end; j = next) {
-        const float *right = h->panel + lqi_panel_at(width, MOMENTS_WAITING, j) + k * width;
+        const float *right = h->panel + lqi_panel_at(width, LQI_MOMENTS_WAITING, j) + k * width;
         next = lqi_least((j / width + 1) * width, end);
         tiles->sum(lqi_least(LQI_DEPTH, h->waiting - k), left, width, right,
                    h->sum + lqi_lower_at(i, j), lqi_lower_ld(i), tiles->rows, next - j);
@@ -111,10 +111,10 @@ void lqi_moments_add(struct lqi_moments *h, const float *x, size_t rows, size_t 
   if (h->n == 0)
     return;
   for (; rows != 0; rows -= w.rows, w.x += w.rows * stride) {
-    w.rows = lqi_least(rows, MOMENTS_WAITING - h->waiting);
+    w.rows = lqi_least(rows, LQI_MOMENTS_WAITING - h->waiting);
     lqi_run(par, (uint64_t)h->padded * w.rows * LQI_MOVE_WORK, panels, moments_take, &w);
     h->waiting += w.rows;
-    if (h->waiting == MOMENTS_WAITING)
+    if (h->waiting == LQI_MOMENTS_WAITING)
       lqi_moments_flush(h, par);
   }
 }
@@ -123,4 +123,45 @@ void lqi_moments_diagonal(const struct lqi_moments *h, double *out)
 {
   for (size_t i = 0; i < h->n; i++)
     out[i] = h->sum[lqi_lower_at(i, i)];
+}
+
+float lqi_moments_waiting(const struct lqi_moments *h, size_t k, size_t i)
+{
+  const size_t width = h->kern->tiles.columns_f32;
+  return h->panel[lqi_panel_at(width, LQI_MOMENTS_WAITING, i) + k * width];
+}
+
+struct moments_pair {
+  double *sum;
+  const double *other;
+  size_t elements;
+};
+
+enum { MERGE_PIECE = 1 << 16 };
+
+static void moments_join(void *arg, uint32_t task)
+{
+  const struct moments_pair *p = arg;
+  size_t first = (size_t)task * MERGE_PIECE, end = lqi_least(first + MERGE_PIECE, p->elements);
+  for (size_t i = first; i < end; i++)
+    p->sum[i] += p->other[i];
+}
+
+lq_status lqi_moments_merge(struct lqi_moments *h, const struct lqi_moments *from,
+                            const struct lqi_par *par)
+{
+  float *row = lqi_alloc(&h->mem, h->n * sizeof *row);
+  struct moments_pair pair = {h->sum, from->sum, lqi_lower_at(h->padded, 0)};
+  if (row == NULL)
+    return LQ_E_MEMORY;
+  lqi_moments_flush(h, par);
+  lqi_run(par, pair.elements, lqi_ceil_div(pair.elements, MERGE_PIECE), moments_join, &pair);
+  h->rows += from->rows - from->waiting;
+  for (size_t k = 0; k < from->waiting; k++) {
+    for (size_t i = 0; i < h->n; i++)
+      row[i] = lqi_moments_waiting(from, k, i);
+    lqi_moments_add(h, row, 1, h->n, par);
+  }
+  lqi_free(&h->mem, row, h->n * sizeof *row);
+  return LQ_OK;
 }

@@ -10,6 +10,7 @@
  * scales need two passes over the tensor: ranges, then codes.
  */
 #include "affine.h"
+#include "grid.h"
 
 #include "nested.h"
 #include "registry.h"
@@ -468,6 +469,7 @@ const struct lqi_method lqi_method_affine = {
     .code_bits = 4,
     .name = "affine",
     .text = "2, 3, 4 or 8 bits: integers, a scale and perhaps a zero point a group of columns",
+    .grid = &lqi_grid_affine,
     .check = affine_check,
     .prepare = affine_prepare,
     .layout = affine_layout,

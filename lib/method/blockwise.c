@@ -32,7 +32,7 @@ int lqi_is_reference_block_size(uint32_t size)
 
 lq_status lqi_blockwise_check(const struct lqi_params *params, struct lqi_text *why)
 {
-  const struct lqi_block_codec *codec = params->method->codec;
+  const struct lqi_block_codec *codec = params->storage->codec;
   if (codec->bits == 4 && params->block_size % 8 != 0)
     return lqi_fail(why, LQ_E_ARGUMENT, "block_size of a 4-bit method must be a multiple of 8",
                     NULL);
@@ -41,7 +41,8 @@ lq_status lqi_blockwise_check(const struct lqi_params *params, struct lqi_text *
     return lqi_fail(why, LQ_E_ARGUMENT, "bitsandbytes-cpu takes block sizes 32, 64, 128 to 4096",
                     NULL);
   if (params->threshold != 0.0f)
-    return lqi_fail(why, LQ_E_ARGUMENT, "threshold belongs to int8, not to ", params->method->name);
+    return lqi_fail(why, LQ_E_ARGUMENT, "threshold belongs to int8, not to ",
+                    params->storage->name);
   return LQ_OK;
 }
 

@@ -5,6 +5,7 @@
  * Must not know: how either works.
  */
 #include "blockwise.h"
+#include "grid.h"
 #include "registry.h"
 
 const struct lqi_method lqi_method_fp4 = {
@@ -15,6 +16,7 @@ const struct lqi_method lqi_method_fp4 = {
     .name = "fp4",
     .text = "4 bits: sign, exponent and mantissa, one scale a block",
     .codec = &lqi_codec_fp4,
+    .grid = &lqi_grid_fp4,
     .check = lqi_blockwise_check,
     .layout = lqi_blockwise_layout,
     .units = lqi_blockwise_units,

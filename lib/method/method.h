@@ -31,6 +31,11 @@ struct lqi_params {
   uint32_t group_size;        /* columns of a row under one scale; 0: the whole row, or no groups */
   int32_t symmetric;          /* zero points are in the middle and not stored */
   float mse;                  /* exponent of the search for a range; 0: none */
+
+  const struct lqi_method *storage; /* whose planes are made: `method`, unless that only chooses */
+  int32_t order;                    /* LQ_ORDER_* */
+  int32_t static_groups;            /* grids are fixed before codes are chosen */
+  double damping;                   /* added to the diagonal, as a share of its mean */
 };
 
 /* The arrays that an encoded tensor may have. A plane of no bytes is absent. */
@@ -97,12 +102,22 @@ struct lqi_job {
   struct lqi_store *store;
   atomic_uint_fast64_t nonfinite;
   atomic_uint_fast64_t first_nonfinite; /* flat index; UINT64_MAX: none */
+
+  struct lqi_text *why; /* of a failure of prepare or choose */
+
+  /* For methods that choose by calibration: what was observed; tr(E H E^T) of the result, of
+   * nearest rounding, and of the weights themselves. */
+  struct lqi_calibration *calibration;
+  double error, error_nearest, energy;
 };
 
 struct lqi_block_codec;
+struct lqi_grid_ops;
 
 /*
- * The vtable. Slots that may be NULL say what that means; none may be called blindly otherwise.
+ * The vtable. A storing method fills what is needed to size, encode and decode planes. A choosing
+ * method has `choose` and leaves those slots empty: they are its storage's. Slots that may be NULL
+ * say what that means; none may be called blindly otherwise.
  */
 struct lqi_method {
   int32_t id;
@@ -112,9 +127,14 @@ struct lqi_method {
   const char *name;
   const char *text;
   const struct lqi_block_codec *codec; /* code book of a blockwise method, otherwise NULL */
+  const struct lqi_grid_ops *grid;     /* for others to choose the codes; NULL: they cannot */
 
   /* Are these values allowed together? NULL: yes. */
   lq_status (*check)(const struct lqi_params *params, struct lqi_text *why);
+
+  /* Takes rows of inputs. NULL: the method does not calibrate. */
+  lq_status (*observe)(struct lqi_calibration *c, const float *x, size_t rows, size_t stride,
+                       const struct lqi_par *par);
 
   /* What must be known before the planes can be sized: may allocate planes whose size depends on
    * data. NULL: nothing. */
@@ -133,6 +153,10 @@ struct lqi_method {
   /* The same once more after the scales have been nested, where codes depend on what became of
    * them. NULL: they do not. */
   void (*encode_nested)(struct lqi_job *job, uint64_t first, uint64_t count);
+
+  /* Fills the planes of a whole tensor, nested scales included, in place of the encoding of its
+   * storage. NULL: the method stores. */
+  lq_status (*choose)(struct lqi_job *job);
 
   /*
    * Elements first .. first + count - 1 of the flattened tensor to out[0..count) of `dtype`; stream

@@ -5,6 +5,7 @@
  * Must not know: how either works.
  */
 #include "blockwise.h"
+#include "grid.h"
 #include "registry.h"
 
 const struct lqi_method lqi_method_nf4 = {
@@ -15,6 +16,7 @@ const struct lqi_method lqi_method_nf4 = {
     .name = "nf4",
     .text = "4 bits: quantiles of the normal distribution, one scale a block",
     .codec = &lqi_codec_nf4,
+    .grid = &lqi_grid_nf4,
     .check = lqi_blockwise_check,
     .layout = lqi_blockwise_layout,
     .units = lqi_blockwise_units,

@@ -17,7 +17,8 @@
   X(fp4) \
   X(int8) \
   X(dynamic8) \
-  X(affine)
+  X(affine) \
+  X(gptq)
 
 #define LQI_DECLARE_METHOD(name) extern const struct lqi_method lqi_method_##name;
 LQI_METHODS(LQI_DECLARE_METHOD)

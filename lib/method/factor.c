@@ -1,0 +1,294 @@
+/*
+ * factor.c - the factor that feedback runs on: order of columns, damping, Cholesky.
+ *
+ * Owns: which column comes when, how far damping is raised, the unit upper triangle.
+ * Must not know: weights, codes.
+ *
+ * H = R R^T with R upper is an ordinary Cholesky factorization of H with rows and columns reversed.
+ * Its columns divided by their diagonal feed original errors back (the LDL form: no inverse).
+ * R^-1 is the U of H^-1 = U^T U that GPTQ is written with: one triangular inverse instead of the
+ * inverse of H and a second factorization.
+ */
+#include "calibration.h"
+
+#include <math.h>
+
+/* Below this columns of tiny inputs would be given huge weights to make up for errors of others. */
+#define LEAST_DAMPING 1e-6
+
+struct column {
+  double weight; /* of the diagonal */
+  uint32_t index;
+};
+
+/* Whether a comes before b: the heavier one, of equal ones the first. */
+static int before(struct column a, struct column b)
+{
+  return a.weight != b.weight ? a.weight > b.weight : a.index < b.index;
+}
+
+/* A heap with the last column on top; c[root] is put in its place among n. */
+static void sift(struct column *c, size_t root, size_t n)
+{
+  for (size_t child; (child = 2 * root + 1) < n; root = child) {
+    if (child + 1 < n && before(c[child], c[child + 1]))
+      child++;
+    if (!before(c[root], c[child]))
+      return;
+    struct column kept = c[root];
+    c[root] = c[child];
+    c[child] = kept;
+  }
+}
+
+/* Sorts without memory of its own; the order is total, so it need not be stable. */
+static void sort_columns(struct column *c, size_t n)
+{
+  for (size_t i = n / 2; i-- != 0;)
+    sift(c, i, n);
+  for (size_t i = n; i > 1; i--) {
+    struct column kept = c[0];
+    c[0] = c[i - 1];
+    c[i - 1] = kept;
+    sift(c, 0, i - 1);
+  }
+}
+
+/* Columns sorted within each group, groups by their heaviest one; a short last group stays last. */
+static void order_groups(struct column *c, size_t n, size_t group, struct column *heads,
+                         uint32_t *order)
+{
+  size_t groups = n / group, at = 0;
+  for (size_t i = 0; i < groups; i++) {
+    sort_columns(c + i * group, group);
+    heads[i] = (struct column){c[i * group].weight, (uint32_t)i};
+  }
+  sort_columns(heads, groups);
+  for (size_t i = 0; i < groups; i++)
+    for (size_t k = 0; k < group; k++)
+      order[at++] = c[heads[i].index * group + k].index;
+  for (; at < n; at++)
+    order[at] = c[at].index;
+}
+
+static lq_status make_order(struct lqi_calibration *c, const struct lqi_params *params,
+                            const double *diagonal)
+{
+  struct lqi_factor *f = &c->factor;
+  size_t bytes = 2 * f->n * sizeof(struct column);
+  struct column *columns = lqi_alloc(&c->mem, bytes);
+  if (columns == NULL)
+    return LQ_E_MEMORY;
+  for (uint32_t i = 0; i < f->n; i++) {
+    columns[i] = (struct column){diagonal[i], i};
+    f->order[i] = i;
+  }
+  if (params->order == LQ_ORDER_GROUPS && c->group < f->n) {
+    order_groups(columns, f->n, (size_t)c->group, columns + f->n, f->order);
+  } else if (params->order != LQ_ORDER_NONE) {
+    sort_columns(columns, f->n);
+    for (size_t i = 0; i < f->n; i++)
+      f->order[i] = columns[i].index;
+  }
+  lqi_free(&c->mem, columns, bytes);
+  return LQ_OK;
+}
+
+/*
+ * The diagonal of H, and its mean. Columns that no input reached get the mean of the others: their
+ * weights then are rounded to the nearest, and last where the order follows the diagonal. compat
+ * gives them 1, as the programs do, which may be much or little.
+ */
+static void read_diagonal(struct lqi_calibration *c, const struct lqi_params *params,
+                          double *diagonal)
+{
+  struct lqi_factor *f = &c->factor;
+  double scale = 2.0 / (double)c->moments.rows, sum = 0.0;
+  int compat = params->compat == LQ_COMPAT_GPTQ;
+  lqi_moments_diagonal(&c->moments, diagonal);
+  f->dead_count = 0;
+  for (size_t i = 0; i < f->n; i++) {
+    f->dead[i] = !(diagonal[i] > 0.0);
+    f->dead_count += f->dead[i];
+    diagonal[i] = f->dead[i] ? (compat ? 1.0 : 0.0) : diagonal[i] * scale;
+    sum += diagonal[i];
+  }
+  size_t counted = compat ? f->n : f->n - f->dead_count;
+  f->mean = counted != 0 && sum > 0.0 ? sum / (double)counted : 1.0;
+}
+
+/* The diagonal in units of its mean, damped. */
+static void damp(const struct lqi_factor *f, const double *diagonal, double damping, double *out)
+{
+  for (size_t i = 0; i < f->n; i++)
+    out[i] = (diagonal[i] > 0.0 ? diagonal[i] / f->mean : 1.0) + damping;
+}
+
+/* Divides what lies beyond the diagonal: columns by their diagonal, or, inverted, rows. */
+static void make_unit(struct lqi_factor *f, int inverted)
+{
+  for (size_t i = 0; i < f->n; i++) {
+    double d = f->upper[lqi_upper_at(f->padded, i, i)];
+    f->cost[i] = inverted ? 1.0 / (d * d) : d * d;
+  }
+  for (size_t i = 0; i < f->n; i++) {
+    float *row = f->upper + lqi_upper_at(f->padded, i, i);
+    float own = row[0];
+    for (size_t j = i; j < f->n; j++)
+      row[j - i] /= inverted ? own : f->upper[lqi_upper_at(f->padded, j, j)];
+    if (!inverted)
+      row[0] = own; /* later rows' columns do not need it, earlier ones have had it */
+  }
+  for (size_t i = 0; i < f->n; i++)
+    f->upper[lqi_upper_at(f->padded, i, i)] = 1.0f;
+}
+
+/* Work space, and the place of a triangle in binary64 in it. */
+struct room {
+  void *scratch;
+  double *wide;
+  uint64_t scratch_bytes, wide_bytes;
+};
+
+/* 0, or the column (by position, from 1) where it failed; in binary32. */
+static size_t factor_f32(struct lqi_calibration *c, const double *damped, double scale,
+                         int inverted, void *scratch, const struct lqi_par *par)
+{
+  struct lqi_factor *f = &c->factor;
+  const struct lqi_kernels *kern = c->moments.kern;
+  lqi_moments_gather_f32(&c->moments, f->order, damped, scale, 1, f->upper, par);
+  size_t failed = lqi_cholesky_f32(kern, f->upper, f->padded, scratch, par);
+  if (failed != 0)
+    return failed;
+  if (inverted)
+    lqi_invert_lower_f32(kern, f->upper, f->padded, scratch, par);
+  lqi_triangle_reverse_f32(f->upper, f->padded, par);
+  return 0;
+}
+
+/* The same in binary64, rounded at the end. */
+static size_t factor_f64(struct lqi_calibration *c, const double *damped, double scale,
+                         int inverted, const struct room *room, const struct lqi_par *par)
+{
+  struct lqi_factor *f = &c->factor;
+  const struct lqi_kernels *kern = c->moments.kern;
+  lqi_moments_gather_f64(&c->moments, f->order, damped, scale, 1, room->wide, par);
+  size_t failed = lqi_cholesky_f64(kern, room->wide, f->padded, room->scratch, par);
+  if (failed != 0)
+    return failed;
+  if (inverted)
+    lqi_invert_lower_f64(kern, room->wide, f->padded, room->scratch, par);
+  lqi_triangle_reverse_f64(room->wide, f->padded, par);
+  for (size_t i = 0; i < lqi_lower_at(f->padded, 0); i++)
+    f->upper[i] = (float)room->wide[i];
+  return 0;
+}
+
+/* Damping ladder after binary32 has failed: the same in binary64, then tenfold steps up to 1. */
+static lq_status climb(struct lqi_calibration *c, const double *diagonal, double *damped,
+                       double scale, int inverted, const struct lqi_par *par, struct lqi_text *why)
+{
+  struct lqi_factor *f = &c->factor;
+  struct room room = {.scratch_bytes = lqi_factor_scratch(f->n, sizeof(double)),
+                      .wide_bytes = lqi_lower_at(f->padded, 0) * sizeof(double)};
+  room.scratch = lqi_alloc(&c->mem, room.scratch_bytes);
+  room.wide = lqi_alloc(&c->mem, room.wide_bytes);
+  size_t failed = 1;
+  if (room.scratch != NULL && room.wide != NULL)
+    for (;;) {
+      damp(f, diagonal, f->damping, damped);
+      failed = factor_f64(c, damped, scale, inverted, &room, par);
+      if (failed == 0 || f->damping >= 1.0)
+        break;
+      f->damping = f->damping < 0.1 ? 10.0 * f->damping : 1.0;
+    }
+  lq_status s = room.scratch == NULL || room.wide == NULL ? LQ_E_MEMORY : LQ_OK;
+  lqi_free(&c->mem, room.scratch, room.scratch_bytes);
+  lqi_free(&c->mem, room.wide, room.wide_bytes);
+  if (s != LQ_OK || failed == 0)
+    return s;
+  size_t position = f->padded - failed < f->n ? f->padded - failed : 0;
+  lqi_fail(why, LQ_E_SINGULAR, "the Hessian cannot be factored at column ", NULL);
+  lqi_text_add_u64(why, f->order[position]);
+  return LQ_E_SINGULAR;
+}
+
+static lq_status make_factor(struct lqi_calibration *c, const struct lqi_params *params,
+                             double *diagonal, const struct lqi_par *par, struct lqi_text *why)
+{
+  struct lqi_factor *f = &c->factor;
+  double *damped = diagonal + f->n;
+  int inverted = !params->static_groups;
+  read_diagonal(c, params, diagonal);
+  lq_status s = make_order(c, params, diagonal);
+  if (s != LQ_OK)
+    return s;
+  double scale = 2.0 / (double)c->moments.rows / f->mean;
+  uint64_t bytes = lqi_factor_scratch(f->n, sizeof(float));
+  void *scratch = lqi_alloc(&c->mem, bytes);
+  if (scratch == NULL)
+    return LQ_E_MEMORY;
+  f->damping = params->damping > LEAST_DAMPING ? params->damping : LEAST_DAMPING;
+  damp(f, diagonal, f->damping, damped);
+  size_t failed = factor_f32(c, damped, scale, inverted, scratch, par);
+  lqi_free(&c->mem, scratch, bytes);
+  if (failed != 0)
+    s = climb(c, diagonal, damped, scale, inverted, par, why);
+  if (s == LQ_OK)
+    make_unit(f, inverted);
+  return s;
+}
+
+static void free_factor(struct lqi_calibration *c)
+{
+  struct lqi_factor *f = &c->factor;
+  lqi_free(&c->mem, f->order, f->n * sizeof *f->order);
+  lqi_free(&c->mem, f->upper, lqi_lower_at(f->padded, 0) * sizeof *f->upper);
+  lqi_free(&c->mem, f->cost, f->n * sizeof *f->cost);
+  lqi_free(&c->mem, f->dead, f->n);
+  *f = (struct lqi_factor){NULL, NULL, NULL, NULL, 0, 0, 0, 0.0, 0.0};
+}
+
+void lqi_calibration_changed(struct lqi_calibration *c)
+{
+  free_factor(c);
+  c->has_factor = 0;
+}
+
+static int serves(const struct lqi_calibration *c, const struct lqi_params *p, uint64_t group)
+{
+  const struct lqi_params *q = &c->made_for;
+  return c->has_factor && p->order == q->order && p->static_groups == q->static_groups &&
+         p->damping == q->damping && p->compat == q->compat &&
+         (p->order != LQ_ORDER_GROUPS || group == c->group);
+}
+
+lq_status lqi_calibration_factor(struct lqi_calibration *c, const struct lqi_params *params,
+                                 uint64_t group, const struct lqi_par *par, struct lqi_text *why)
+{
+  struct lqi_factor *f = &c->factor;
+  if (serves(c, params, group))
+    return LQ_OK;
+  lqi_calibration_changed(c);
+  lqi_moments_flush(&c->moments, par);
+  f->n = c->moments.n;
+  f->padded = c->moments.padded;
+  c->group = group;
+  f->order = lqi_alloc(&c->mem, f->n * sizeof *f->order);
+  f->upper = lqi_alloc(&c->mem, lqi_lower_at(f->padded, 0) * sizeof *f->upper);
+  f->cost = lqi_alloc(&c->mem, f->n * sizeof *f->cost);
+  f->dead = lqi_alloc(&c->mem, f->n);
+  double *diagonal = lqi_alloc(&c->mem, 2 * f->n * sizeof *diagonal);
+  lq_status s = LQ_E_MEMORY;
+  if (f->order != NULL && f->upper != NULL && f->cost != NULL && f->dead != NULL &&
+      diagonal != NULL)
+    s = make_factor(c, params, diagonal, par, why);
+  lqi_free(&c->mem, diagonal, 2 * f->n * sizeof *diagonal);
+  if (s != LQ_OK) {
+    free_factor(c);
+    return s;
+  }
+  c->made_for = *params;
+  c->has_factor = 1;
+  return LQ_OK;
+}
