@@ -116,15 +116,16 @@ static uint64_t room_of(const struct product *p)
 }
 
 /* tile[rows][band] + bias to rows first .. of y at column n. */
-static void store_tile(const struct product *p, const float *tile, uint64_t first, uint64_t rows,
+static void store_tile(const struct product *p, float *tile, uint64_t first, uint64_t rows,
                        uint64_t n, uint64_t count)
 {
-  for (uint64_t i = 0; i < rows; i++)
-    for (uint64_t j = 0; j < count; j++) {
-      float sum = tile[i * p->band + j];
-      lqi_store(p->y, p->y_dtype, (first + i) * p->y_stride + n + j,
-                p->bias != NULL ? sum + p->bias[n + j] : sum);
-    }
+  for (uint64_t i = 0; i < rows; i++, tile += p->band) {
+    if (p->bias != NULL)
+      for (uint64_t j = 0; j < count; j++)
+        tile[j] += p->bias[n + j];
+    p->kern->narrow[lqi_float_index(p->y_dtype)](
+        tile, (size_t)count, lqi_element_mut(p->y, p->y_dtype, (first + i) * p->y_stride + n));
+  }
 }
 
 static void product_task(void *arg, uint32_t index)

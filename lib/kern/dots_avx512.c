@@ -62,28 +62,29 @@ LQI_INLINE LQI_AVX512 void dots_avx512_tile(const float *a, size_t a_stride, con
     _mm_storeu_ps(out + j * stride, dots_avx512_fold(sum[j][0], sum[j][1], sum[j][2], sum[j][3]));
 }
 
-/* All of b against 4 rows of a. */
-LQI_INLINE LQI_AVX512 void dots_avx512_strip(const float *a, size_t a_stride, struct lqi_rows b,
-                                             size_t n, float *out, size_t stride)
+/* `rows` rows of b, a constant where this is inlined, against all of a. They stay in L1 meanwhile,
+ * where the loads of both sides together are fewest. */
+LQI_INLINE LQI_AVX512 void dots_avx512_strip(struct lqi_rows a, const float *b, size_t b_stride,
+                                             size_t rows, size_t n, float *out, size_t stride)
 {
-  size_t j = 0;
-  for (; j + 6 <= b.count; j += 6)
-    dots_avx512_tile(a, a_stride, b.from + j * b.stride, b.stride, 6, n, out + j * stride, stride);
-  for (; j + 2 <= b.count; j += 2)
-    dots_avx512_tile(a, a_stride, b.from + j * b.stride, b.stride, 2, n, out + j * stride, stride);
-  if (j < b.count)
-    dots_avx512_tile(a, a_stride, b.from + j * b.stride, b.stride, 1, n, out + j * stride, stride);
+  size_t i = 0;
+  for (; i + 4 <= a.count; i += 4)
+    dots_avx512_tile(a.from + i * a.stride, a.stride, b, b_stride, rows, n, out + i, stride);
+  for (; i < a.count; i++)
+    for (size_t j = 0; j < rows; j++)
+      out[j * stride + i] = lqi_dot_avx512(a.from + i * a.stride, b + j * b_stride, n);
 }
 
 LQI_AVX512 void lqi_dots_avx512(struct lqi_rows a, struct lqi_rows b, size_t n, float *out,
                                 size_t stride)
 {
-  size_t i = 0;
-  for (; i + 4 <= a.count; i += 4)
-    dots_avx512_strip(a.from + i * a.stride, a.stride, b, n, out + i, stride);
-  for (; i < a.count; i++)
-    for (size_t j = 0; j < b.count; j++)
-      out[j * stride + i] = lqi_dot_avx512(a.from + i * a.stride, b.from + j * b.stride, n);
+  size_t j = 0;
+  for (; j + 6 <= b.count; j += 6)
+    dots_avx512_strip(a, b.from + j * b.stride, b.stride, 6, n, out + j * stride, stride);
+  for (; j + 2 <= b.count; j += 2)
+    dots_avx512_strip(a, b.from + j * b.stride, b.stride, 2, n, out + j * stride, stride);
+  if (j < b.count)
+    dots_avx512_strip(a, b.from + j * b.stride, b.stride, 1, n, out + j * stride, stride);
 }
 
 #endif
