@@ -123,8 +123,11 @@ static void store_tile(const struct product *p, float *tile, uint64_t first, uin
     if (p->bias != NULL)
       for (uint64_t j = 0; j < count; j++)
         tile[j] += p->bias[n + j];
-    p->kern->narrow[lqi_float_index(p->y_dtype)](
-        tile, (size_t)count, lqi_element_mut(p->y, p->y_dtype, (first + i) * p->y_stride + n));
+    void *y = lqi_element_mut(p->y, p->y_dtype, (first + i) * p->y_stride + n);
+    if (p->y_dtype == LQ_F32)
+      memcpy(y, tile, count * sizeof *tile);
+    else
+      p->kern->narrow[lqi_float_index(p->y_dtype)](tile, (size_t)count, y);
   }
 }
 
