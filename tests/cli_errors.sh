@@ -56,7 +56,7 @@ fails 1 "no tensor matches --exclude 'up'" quantize "$model" -o "$out" --exclude
 fails 1 'model.position_ids (I64, matches' quantize "$model" -o "$out" --include position_ids
 fails 1 'less than two dimensions' quantize "$model" -o "$out" --include model.norm
 fails 1 'transformers does not load embeddings' quantize "$model" -o "$out" --include embed_tokens
-fails 1 'holds matrices' quantize "$model" -o "$out" --include model.layers.0.mlp.experts
+fails 1 'the layout holds matrices' quantize "$model" -o "$out" --include model.layers.0.mlp.experts
 fails 1 'there is no tensor to quantize' quantize "$model" -o "$out" --exclude '*'
 
 # Inputs.

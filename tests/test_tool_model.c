@@ -1,6 +1,7 @@
 /*
  * Networks of every architecture against what transformers predicts (tests/vectors/networks), in
- * one step and token by token, for several numbers of threads; layers on their own; errors.
+ * one step and token by token, for several numbers of threads; GPTQ checkpoints; layers on their
+ * own; errors.
  */
 #include "test_files.h"
 
@@ -243,6 +244,29 @@ static void check_networks(void)
                   combine(vector("llama", "/model.safetensors"), vector(variants[i], ".json")));
     remove_all(at("m"));
   }
+}
+
+/* Checkpoints of GPTQModel against transformers on the weights that they hold, in f32. */
+static void check_packed(const char *name)
+{
+  enum { ROWS = 2, TOKENS = 16 };
+  size_t count, logit_count;
+  const char *expected_file = vector(name, ".safetensors");
+  int32_t *tokens = load(expected_file, "tokens", &count);
+  float *expected = load(expected_file, "logits", &logit_count);
+  fail why = {0};
+  world w;
+  test_in("%s", name);
+  if (CHECK(tokens != NULL && expected != NULL && count == ROWS * TOKENS, "no vectors") &&
+      CHECK(enter(&w, vector(name, ""), 2, &why), "%s", why.text)) {
+    float *got = predict(&w, tokens, ROWS, TOKENS, &why);
+    near_vectors(why.text, expected, got, logit_count);
+    free(got);
+    leave(&w);
+  }
+  free(expected);
+  free(tokens);
+  test_in("%s", "");
 }
 
 /* A checkpoint of the model without its head lacks the first part of the names. */
@@ -514,6 +538,8 @@ int main(int argc, char **argv)
   snprintf(example, sizeof example, "%s/../../../examples/model", vectors);
   scratch_make();
   check_networks();
+  check_packed("../checkpoints/tiny-llama-gptq-4bit-desc-act");
+  check_packed("../checkpoints/tiny-llama-gptq-4bit-asym-v2");
   check_prefix();
   check_excerpt(example);
   check_layers("llama", 7);

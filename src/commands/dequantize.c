@@ -42,7 +42,7 @@ static const args_option options[] = {
      .choices = dtypes,
      FIELD(dtype),
      .help = "type of all floating-point tensors of the result (each weight's recorded type; "
-             "where none is recorded, that of config.json)"},
+             "where none is recorded, that of config.json, or f16 without one)"},
     {.name = "force", .type = ARGS_FLAG, FIELD(force), .help = "replace OUT if it exists"},
     COMMON_HEADING,
     COMMON_THREADS(dequantize_options),
@@ -51,15 +51,15 @@ static const args_option options[] = {
     COMMON_QUIET(dequantize_options),
 };
 
-static const args_verb verb = {
-    "dequantize",
-    "IN -o OUT [options]",
-    "Restores a quantized model (written by quant, or by transformers with bitsandbytes) to dense\n"
-    "weights. OUT appears whole or not at all.",
-    options,
-    sizeof options / sizeof *options,
-    1,
-    1};
+static const args_verb verb = {"dequantize",
+                               "IN -o OUT [options]",
+                               "Restores a quantized model (written by quant, by transformers with "
+                               "bitsandbytes, or a GPTQ or\n"
+                               "AWQ checkpoint) to dense weights. OUT appears whole or not at all.",
+                               options,
+                               sizeof options / sizeof *options,
+                               1,
+                               1};
 
 /* Weights and rows of weights of about this size pass the pipeline as one item. */
 static const uint64_t item_limit = (uint64_t)64 << 20;
@@ -134,11 +134,18 @@ static bool plan_weight(state *s, size_t i, fail *why)
     t->dtype = wanted;
     out->dtype = file_dtype(wanted);
   } else {
+    const char *type = config ? hf_transposed_type(config) : NULL;
+
+    if (type && w->layout != LQ_LAYOUT_NATIVE)
+      return fail_set(why, FAIL_UNSUPPORTED, weight_path(&s->weights, w),
+                      "%s: dense models of type %s keep it transposed, which is not done here",
+                      w->name, type);
     if (!weight_shape(&s->weights, w, &dtype, &ndim, out->shape, why))
       return false;
     if (!dtype && config)
       dtype = hf_dtype(config);
     t->dtype = wanted ? wanted : dtype ? dtype : LQ_F16;
+    out->name = w->name;
     out->ndim = ndim;
     out->dtype = file_dtype(t->dtype);
     s->restored++;

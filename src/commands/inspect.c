@@ -49,8 +49,9 @@ typedef struct row {
   const weight *w;
   const char *method; /* or the type of a dense one: "bf16" */
   char lower[16];
-  int64_t block; /* 0 without blocks */
-  bool nested;
+  int64_t block;            /* 0 without blocks */
+  int64_t bits, group_size; /* 0 without groups; size -1: a whole row */
+  bool nested, symmetric, act_order;
   uint32_t ndim;
   uint64_t dims[8], elements;
   uint64_t memory; /* without the state text */
@@ -88,14 +89,39 @@ static void fill_dense(row *r)
   r->memory = t->bytes;
 }
 
+/* 0 for a key that the tensor has not. */
+static int64_t value_of(const lq_tensor *t, int32_t key)
+{
+  int64_t value = 0;
+
+  return lq_tensor_get_i64(t, key, &value) == LQ_OK ? value : 0;
+}
+
+static bool has_group_index(const lq_tensor *t)
+{
+  uint32_t count = lq_tensor_plane_count(t, LQ_LAYOUT_NATIVE);
+
+  for (uint32_t i = 0; i < count; i++) {
+    lq_plane plane = {.size = sizeof plane};
+
+    if (lq_tensor_plane(t, LQ_LAYOUT_NATIVE, i, &plane) == LQ_OK &&
+        strcmp(plane.name, "g_idx") == 0)
+      return true;
+  }
+  return false;
+}
+
 static void fill_quantized(row *r, const lq_tensor *t)
 {
-  int64_t nested = 0;
-
   r->method = lq_method_name(lq_tensor_method(t));
-  if (lq_tensor_get_i64(t, LQ_KEY_BLOCK_SIZE, &r->block) != LQ_OK)
-    r->block = 0;
-  r->nested = lq_tensor_get_i64(t, LQ_KEY_NESTED, &nested) == LQ_OK && nested != 0;
+  r->block = value_of(t, LQ_KEY_BLOCK_SIZE);
+  r->nested = value_of(t, LQ_KEY_NESTED) != 0;
+  if (lq_tensor_method(t) == LQ_AFFINE) {
+    r->bits = value_of(t, LQ_KEY_BITS);
+    r->group_size = value_of(t, LQ_KEY_GROUP_SIZE);
+    r->symmetric = value_of(t, LQ_KEY_SYMMETRIC) != 0;
+    r->act_order = has_group_index(t);
+  }
   r->ndim = lq_tensor_ndim(t);
   r->elements = 1;
   for (uint32_t i = 0; i < r->ndim; i++) {
@@ -105,13 +131,19 @@ static void fill_quantized(row *r, const lq_tensor *t)
   r->memory = lq_tensor_nbytes(t);
 }
 
+static bool same_encoding(const row *a, const row *b)
+{
+  return strcmp(a->method, b->method) == 0 && a->block == b->block && a->bits == b->bits &&
+         a->group_size == b->group_size && a->nested == b->nested && a->symmetric == b->symmetric &&
+         a->act_order == b->act_order && a->w->layout == b->w->layout;
+}
+
 /* The figures of one weight into its group and the totals. */
 static void count_row(inspection *x, const row *r)
 {
   group *g = x->groups, *end = x->groups + x->group_count;
 
-  while (g < end && (strcmp(g->like->method, r->method) != 0 || g->like->block != r->block ||
-                     g->like->nested != r->nested))
+  while (g < end && !same_encoding(g->like, r))
     g++;
   if (g == end) {
     g->like = r;
@@ -170,13 +202,29 @@ static void shape_text(const row *r, char out[128])
                           (unsigned long long)r->dims[i]);
 }
 
-static void encoding_text(const row *r, char out[64])
+enum { ENCODING_TEXT = 128 };
+
+static void encoding_text(const row *r, char out[ENCODING_TEXT])
 {
+  int n = snprintf(out, ENCODING_TEXT, "%s", r->method);
+
   if (r->block)
-    snprintf(out, 64, "%s, blocks of %lld%s", r->method, (long long)r->block,
-             r->nested ? ", nested" : "");
-  else
-    snprintf(out, 64, "%s", r->method);
+    n += snprintf(out + n, (size_t)(ENCODING_TEXT - n), ", blocks of %lld", (long long)r->block);
+  if (r->bits)
+    n += snprintf(out + n, (size_t)(ENCODING_TEXT - n), ", %lld bits", (long long)r->bits);
+  if (r->group_size > 0)
+    n += snprintf(out + n, (size_t)(ENCODING_TEXT - n), ", groups of %lld",
+                  (long long)r->group_size);
+  else if (r->bits)
+    n += snprintf(out + n, (size_t)(ENCODING_TEXT - n), ", whole rows");
+  if (r->bits)
+    n +=
+        snprintf(out + n, (size_t)(ENCODING_TEXT - n), "%s%s",
+                 r->symmetric ? ", symmetric" : ", zero points", r->act_order ? ", act-order" : "");
+  if (r->nested)
+    n += snprintf(out + n, (size_t)(ENCODING_TEXT - n), ", nested");
+  if (r->bits)
+    snprintf(out + n, (size_t)(ENCODING_TEXT - n), " (%s)", recipe_layout_name(r->w->layout));
 }
 
 static bool print_tensors(const inspection *x, fail *why)
@@ -191,7 +239,7 @@ static bool print_tensors(const inspection *x, fail *why)
   table_column(&t, "bytes", TABLE_RIGHT);
   for (size_t i = 0; i < x->weights.count; i++) {
     const row *r = &x->rows[i];
-    char shape[128], encoding[64], bytes[UNITS_TEXT];
+    char shape[128], encoding[ENCODING_TEXT], bytes[UNITS_TEXT];
 
     shape_text(r, shape);
     encoding_text(r, encoding);
@@ -229,7 +277,7 @@ static bool print_groups(const inspection *x, fail *why)
   table_column(&t, "bits/weight", TABLE_RIGHT);
   table_column(&t, "bytes", TABLE_RIGHT);
   for (size_t i = 0; i < x->group_count; i++) {
-    char name[64];
+    char name[ENCODING_TEXT];
 
     encoding_text(x->groups[i].like, name);
     add_group(&t, &x->groups[i], name);
@@ -278,6 +326,13 @@ static void json_encoding(json_printer *p, const row *r)
     json_print_string(p, "format", recipe_layout_name(r->w->layout));
   if (r->block) {
     json_print_i64(p, "block_size", r->block);
+    json_print_bool(p, "nested", r->nested);
+  }
+  if (r->bits) {
+    json_print_i64(p, "bits", r->bits);
+    json_print_i64(p, "group_size", r->group_size);
+    json_print_bool(p, "symmetric", r->symmetric);
+    json_print_bool(p, "act_order", r->act_order);
     json_print_bool(p, "nested", r->nested);
   }
 }

@@ -93,14 +93,11 @@ static bool add_plane(pieces *p, const weight *w, int32_t layout, const lq_plane
   return spool_add(&p->waiting, plane->data, (size_t)plane->bytes, &x->offset, why);
 }
 
-bool pieces_add_planes(pieces *p, const weight *w, int32_t layout, const lq_tensor *encoded,
+static bool add_planes(pieces *p, const weight *w, int32_t layout, const lq_tensor *encoded,
                        uint64_t *bytes, fail *why)
 {
   uint32_t count = lq_tensor_plane_count(encoded, layout);
 
-  if (count == 0)
-    return fail_set(why, FAIL_UNSUPPORTED, p->waiting.beside,
-                    "%s: the layout asked for cannot hold it", w->name);
   *bytes = 0;
   for (uint32_t i = 0; i < count; i++) {
     lq_plane plane = {.size = sizeof plane};
@@ -114,6 +111,26 @@ bool pieces_add_planes(pieces *p, const weight *w, int32_t layout, const lq_tens
     *bytes += plane.bytes;
   }
   return true;
+}
+
+bool pieces_add_planes(pieces *p, const weight *w, int32_t layout, const lq_tensor *encoded,
+                       uint64_t *bytes, fail *why)
+{
+  const char *obstacle = lq_tensor_obstacle(encoded, layout);
+  lq_tensor *converted = NULL;
+  lq_status s = LQ_OK;
+  bool ok;
+
+  if (obstacle)
+    return fail_set(why, FAIL_UNSUPPORTED, p->waiting.beside, "%s: %s", w->name, obstacle);
+  if (lq_tensor_plane_count(encoded, layout) == 0)
+    s = lq_tensor_convert(NULL, encoded, layout, &converted);
+  if (s != LQ_OK)
+    return fail_set(why, s == LQ_E_MEMORY ? FAIL_NOMEM : FAIL_UNSUPPORTED, p->waiting.beside,
+                    "%s: %s", w->name, lq_status_string(s));
+  ok = add_planes(p, w, layout, converted ? converted : encoded, bytes, why);
+  lq_tensor_destroy(converted);
+  return ok;
 }
 
 static bool unspool(const pieces *p, rewrite *out, size_t i, void *room, fail *why)

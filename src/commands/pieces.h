@@ -36,7 +36,7 @@ void pieces_close(pieces *p); /* zeros are fine */
 
 bool pieces_add_copy(pieces *p, const model_tensor *from, fail *why);
 
-/* Adds the planes that `encoded` has in a layout; `*bytes` is their sum. */
+/* Adds the planes that `encoded`, or a conversion of it, has in a layout; `*bytes` is their sum. */
 bool pieces_add_planes(pieces *p, const weight *w, int32_t layout, const lq_tensor *encoded,
                        uint64_t *bytes, fail *why);
 

@@ -11,6 +11,7 @@
 #include "../ui/progress.h"
 #include "common.h"
 #include "recipe.h"
+#include "rewrite.h"
 
 #include <libquant.h>
 
@@ -26,7 +27,15 @@ typedef struct quantize_result {
   lq_report report;
   uint64_t bytes; /* of all planes */
   double bits_per_weight;
+  double seconds; /* of a calibrated weight, without the passes over the samples */
 } quantize_result;
+
+/* What a calibrated method was shown, for the record. */
+typedef struct calibration_record {
+  const char *file; /* the last part of its path; NULL: nothing */
+  int64_t samples, length, seed;
+  bool sequential; /* within a layer, what follows saw what was quantized before it */
+} calibration_record;
 
 typedef struct quantize_job {
   const model *from;
@@ -38,11 +47,18 @@ typedef struct quantize_job {
   const char *out;
   bool force;
   bool *quantized; /* a place for each weight; true: chosen. False again for those kept dense */
+  bool *refused;   /* likewise; true: would be chosen, but the layout has no place for its shape */
+  size_t refused_count;
+  calibration_record calibration;
   quantize_result *results; /* a place for each chosen weight, in order */
   size_t count;             /* of chosen weights */
   uint64_t bytes_after;     /* of all tensors written */
   double seconds;
 } quantize_job;
+
+/* The end of every job: what was done goes into config.json, and for the layouts of GPTQ into
+ * quantize_config.json; then the output becomes visible. `bytes_after` is filled. */
+bool quantize_finish(quantize_job *job, rewrite *out, fail *why);
 
 /* Encodes and writes everything. `results`, `bytes_after` and `seconds` are filled. */
 bool quantize_run(quantize_job *job, progress *bar, fail *why);

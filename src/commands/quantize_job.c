@@ -192,10 +192,38 @@ static uint64_t parameters_of(const weight_list *l)
   return n;
 }
 
+/* Old programs that load GPTQ look for the configuration in a file of its own. */
+static bool put_quantize_config(const quantize_job *job, rewrite *out, fail *why)
+{
+  static const char name[] = "quantize_config.json";
+  json_doc *d = NULL;
+  buf text = {0};
+  bool ok = json_new(&d, name, why) && hf_fill_quantization(d, json_root(d), job, why) &&
+            json_write(d, &text, true, why) &&
+            out_folder_put(out->folder, name, text.data, text.length, why);
+
+  buf_free(&text);
+  json_free(d);
+  return ok;
+}
+
+bool quantize_finish(quantize_job *job, rewrite *out, fail *why)
+{
+  json_doc *config = model_config(job->from);
+  int32_t layout = job->how->layout;
+
+  if (config && !hf_put_quantization(config, job, why))
+    return false;
+  if (out->folder && (layout == LQ_LAYOUT_GPTQ || layout == LQ_LAYOUT_GPTQ_V2) &&
+      !put_quantize_config(job, out, why))
+    return false;
+  job->bytes_after = out->total_size;
+  return rewrite_finish(out, config, parameters_of(job->weights), why);
+}
+
 static bool run_items(state *s, fail *why)
 {
   quantize_job *job = s->job;
-  json_doc *config = model_config(job->from);
   const pipeline p = {.items = job->count,
                       .budget = in_flight,
                       .user = s,
@@ -206,10 +234,7 @@ static bool run_items(state *s, fail *why)
 
   if (!pipeline_run(&p, why) || !write_shards(s, model_shard_count(job->from), why))
     return false;
-  if (config && !hf_put_quantization(config, job->how, job->weights, job->quantized, why))
-    return false;
-  job->bytes_after = s->out.total_size;
-  return rewrite_finish(&s->out, config, parameters_of(job->weights), why);
+  return quantize_finish(job, &s->out, why);
 }
 
 bool quantize_run(quantize_job *job, progress *bar, fail *why)

@@ -9,6 +9,7 @@
 
 #include "../files/json.h"
 #include "../ui/units.h"
+#include "quantize_layers.h"
 
 #include <stdio.h>
 
@@ -73,6 +74,14 @@ static void print_tensor(json_printer *p, const quantize_job *job, const quantiz
     if (job->how->method == LQ_INT8)
       json_print_u64(p, "outlier_columns", r->report.outlier_columns);
   }
+  if (!r->kept && job->how->calibrated) {
+    json_print_f64(p, "output_error", quantize_output_error(&r->report));
+    json_print_f64(p, "error_against_nearest", quantize_against_nearest(&r->report));
+    json_print_f64(p, "damping", r->report.damping);
+    json_print_u64(p, "dead_columns", r->report.dead_columns);
+    json_print_u64(p, "rows_observed", r->report.rows_observed);
+    json_print_f64(p, "seconds", r->seconds);
+  }
   json_end(p, '}');
 }
 
@@ -81,23 +90,47 @@ static void print_recipe(json_printer *p, const quantize_job *job)
   json_print_string(p, "input", model_path(job->from));
   json_print_string(p, "output", job->out);
   json_print_string(p, "method", job->how->method_name);
-  if (job->how->block_size) {
+  if (job->how->calibrated)
+    json_print_string(p, "storage", lq_method_name(job->how->storage));
+  if (job->how->block_size)
     json_print_i64(p, "block_size", job->how->block_size);
-    json_print_bool(p, "nested", job->how->nested);
+  if (job->how->bits) {
+    json_print_i64(p, "bits", job->how->bits);
+    json_print_i64(p, "group_size", job->how->group_size);
+    json_print_bool(p, "symmetric", job->how->symmetric);
   }
+  if (job->how->block_size || job->how->bits)
+    json_print_bool(p, "nested", job->how->nested);
   json_print_string(p, "format", recipe_layout_name(job->how->layout));
 }
 
-static void report_json(buf *to, const quantize_job *job, const totals *t)
+static void print_calibration(json_printer *p, const quantize_job *job)
+{
+  const calibration_record *c = &job->calibration;
+
+  json_begin(p, "calibration", '{');
+  json_print_string(p, "file", c->file);
+  json_print_i64(p, "samples", c->samples);
+  json_print_i64(p, "seq_len", c->length);
+  json_print_i64(p, "seed", c->seed);
+  json_print_bool(p, "true_sequential", c->sequential);
+  json_end(p, '}');
+}
+
+static bool report_json(buf *to, const quantize_job *job, const totals *t, fail *why)
 {
   json_printer p = {.to = to, .indent = 2};
   double before = (double)model_data_bytes(job->from);
+  bool ok = true;
 
   json_begin(&p, NULL, '{');
   print_recipe(&p, job);
+  if (job->how->calibrated)
+    print_calibration(&p, job);
   json_print_u64(&p, "tensors_quantized", t->quantized);
   json_print_u64(&p, "tensors_left", job->weights->count - t->quantized);
   json_print_u64(&p, "tensors_kept_nonfinite", t->kept);
+  json_print_u64(&p, "tensors_left_for_shape", job->refused_count);
   json_print_u64(&p, "nonfinite", t->nonfinite);
   json_print_u64(&p, "parameters", t->all_parameters);
   json_print_u64(&p, "parameters_quantized", t->parameters);
@@ -114,22 +147,53 @@ static void report_json(buf *to, const quantize_job *job, const totals *t)
   for (size_t i = 0; i < job->count; i++)
     print_tensor(&p, job, &job->results[i]);
   json_end(&p, ']');
+  if (job->how->calibrated)
+    ok = quantize_json_layers(&p, job, why);
   json_end(&p, '}');
   buf_byte(to, '\n');
+  return ok;
+}
+
+/* Tensors that the layout has no place for. */
+static void report_refused(buf *to, const quantize_job *job)
+{
+  size_t i = 0;
+  const st_tensor *t;
+
+  if (job->refused_count == 0)
+    return;
+  while (!job->refused[i])
+    i++;
+  t = job->weights->at[i].base->tensor;
+  buf_printf(to, "  left dense       %zu of these by the %s layout: %s [%llu, %llu]%s: %s\n",
+             job->refused_count, recipe_layout_name(job->how->layout), job->weights->at[i].name,
+             (unsigned long long)t->shape[0], (unsigned long long)t->shape[1],
+             job->refused_count > 1 ? " and others" : "",
+             recipe_shape_obstacle(job->how, t->shape[0], t->shape[1]));
+}
+
+static void report_calibration(buf *to, const quantize_job *job)
+{
+  const calibration_record *c = &job->calibration;
+
+  if (!job->how->calibrated)
+    return;
+  buf_printf(to, "  calibration      %lld samples of %lld tokens from %s, seed %lld; damping %g\n",
+             (long long)c->samples, (long long)c->length, c->file, (long long)c->seed,
+             job->how->damping);
 }
 
 static void report_text(buf *to, const quantize_job *job, const totals *t)
 {
-  char a[UNITS_TEXT], b[UNITS_TEXT];
+  char a[UNITS_TEXT], b[UNITS_TEXT], how[RECIPE_TEXT];
   double before = (double)model_data_bytes(job->from);
 
-  buf_printf(to, "%s: %s", job->out, job->how->method_name);
-  if (job->how->block_size)
-    buf_printf(to, ", blocks of %lld%s", (long long)job->how->block_size,
-               job->how->nested ? ", nested scales" : "");
-  buf_printf(to, ", %s format\n", recipe_layout_name(job->how->layout));
+  recipe_text(job->how, how);
+  buf_printf(to, "%s: %s, %s format\n", job->out, how, recipe_layout_name(job->how->layout));
   buf_printf(to, "  tensors          %zu quantized, %zu left as they were\n", t->quantized,
              job->weights->count - t->quantized);
+  report_refused(to, job);
+  report_calibration(to, job);
   buf_printf(to, "  parameters       %s quantized of %s\n", units_count(a, t->parameters),
              units_count(b, t->all_parameters));
   buf_printf(to, "  bits per weight  %.3f\n", t->bits);
@@ -150,13 +214,15 @@ bool quantize_report(const quantize_job *job, fail *why)
 {
   totals t = sum_up(job);
   buf text = {0};
-  bool ok;
+  bool ok = true;
 
   if (job->options->json)
-    report_json(&text, job, &t);
+    ok = report_json(&text, job, &t, why);
   else
     report_text(&text, job, &t);
-  ok = common_print(&text, why);
+  ok = ok && common_print(&text, why);
   buf_free(&text);
+  if (ok && job->how->calibrated && !job->options->json)
+    ok = quantize_print_layers(job, why);
   return ok;
 }

@@ -85,6 +85,11 @@ bool select_is_linear(const weight *w)
   return is_matrix(w) && !is_embedding(w->name);
 }
 
+bool select_is_head(const weight *w)
+{
+  return is_head(w->name);
+}
+
 static bool chosen_by_default(const weight_list *l, const weight *w)
 {
   if (!model_is_folder(l->model))
@@ -111,14 +116,14 @@ static const char *obstacle(const weight_list *l, const weight *w, int32_t layou
     return "it is empty";
   if (t->ndim < 2)
     return "a tensor of less than two dimensions is not quantized";
-  if (layout != LQ_LAYOUT_BITSANDBYTES)
+  if (layout == LQ_LAYOUT_NATIVE)
     return NULL;
   if (t->ndim != 2)
-    return "the bitsandbytes layout holds matrices; use --format native";
+    return "the layout holds matrices; use --format native";
   if (!ends_in_weight(w->name))
-    return "the bitsandbytes layout needs a name that ends in .weight; use --format native";
+    return "the layout needs a name that ends in .weight; use --format native";
   if (model_is_folder(l->model) && is_embedding(w->name))
-    return "transformers does not load embeddings of the bitsandbytes layout; use --format native";
+    return "transformers does not load embeddings of the layout; use --format native";
   return NULL;
 }
 
@@ -173,5 +178,32 @@ bool select_weights(const weight_list *l, int32_t layout, const args_list *inclu
   }
   if (count == 0)
     return fail_set(why, FAIL_NOTFOUND, model_path(l->model), "there is no tensor to quantize");
+  return true;
+}
+
+bool select_drop_shapes(const weight_list *l, const recipe *r, bool *chosen, bool *refused,
+                        size_t *count, fail *why)
+{
+  const char *obstacle = NULL;
+  size_t left = 0;
+
+  *count = 0;
+  for (size_t i = 0; i < l->count; i++) {
+    const st_tensor *t = l->at[i].base->tensor;
+    const char *why_not =
+        chosen[i] && t->ndim == 2 ? recipe_shape_obstacle(r, t->shape[0], t->shape[1]) : NULL;
+
+    if (why_not) {
+      chosen[i] = false;
+      refused[i] = true;
+      obstacle = why_not;
+      ++*count;
+    }
+    left += chosen[i];
+  }
+  if (left == 0)
+    return fail_set(why, FAIL_UNSUPPORTED, model_path(l->model),
+                    "the %s layout holds none of its tensors: %s; use --format native",
+                    recipe_layout_name(r->layout), obstacle ? obstacle : "");
   return true;
 }

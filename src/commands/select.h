@@ -13,6 +13,7 @@
 
 #include "../model/weight.h"
 #include "../ui/args.h"
+#include "recipe.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,11 +24,19 @@
 bool select_weights(const weight_list *l, int32_t layout, const args_list *include,
                     const args_list *exclude, bool *chosen, fail *why);
 
+/* Takes from `chosen` the matrices that have no place in the layout of `r` by their shape, marks
+ * them in `refused` (zeros before) and gives their number. When none is left, false. */
+bool select_drop_shapes(const weight_list *l, const recipe *r, bool *chosen, bool *refused,
+                        size_t *count, fail *why);
+
 /* Is `chosen` what the default would be? */
 bool select_is_default(const weight_list *l, const bool *chosen);
 
 /* Would transformers make a quantized layer of it if nothing said otherwise, output heads counted
  * too? */
 bool select_is_linear(const weight *w);
+
+/* Is it the output embedding, or the layer that a classifier has in its place? */
+bool select_is_head(const weight *w);
 
 #endif

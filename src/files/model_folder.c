@@ -20,7 +20,8 @@ static bool ends_with(const char *text, const char *end)
   return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Weights in any format, and what the tool writes itself: they do not go along. */
+/* Weights in any format, what the tool writes itself, and what tells how weights are quantized:
+ * none of it goes along. */
 static bool stays_behind(const char *name)
 {
   static const char *const ends[] = {".safetensors", ".index.json", ".bin",  ".pt",      ".pth",
@@ -29,7 +30,7 @@ static bool stays_behind(const char *name)
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
     if (ends_with(name, ends[i]))
       return true;
-  return strcmp(name, "config.json") == 0;
+  return strcmp(name, "config.json") == 0 || strcmp(name, "quantize_config.json") == 0;
 }
 
 static bool add(name_list *list, const char *name)

@@ -145,6 +145,10 @@ bool net_input_of(const net *n, const net_layer *layer, net_group_id g, net_stat
                   fail *why);
 bool net_output_of(const net *n, const net_layer *layer, net_group_id g, net_state *s, fail *why);
 
+/* Where net_input_of leaves the input of NET_O or NET_DOWN, row by row, `*stride` elements apart:
+ * to put it there again in place of a second net_input_of. */
+float *net_input_place(const net_layer *layer, net_group_id g, net_state *s, size_t *stride);
+
 typedef bool (*net_hook)(void *user, net_layer *layer, net_group_id g, const net_input *in,
                          fail *why);
 bool net_layer_run(const net *n, net_layer *layer, net_state *s, net_hook hook, void *user,

@@ -101,8 +101,8 @@ bool part_linear(const net *n, const char *name, size_t rows, size_t columns, bo
   if (!w || !load(n, w, &out->data, why))
     return false;
   out->name = w->name;
-  /* transformers turns such a matrix before bitsandbytes quantizes it. */
-  if (transposed && w->layout != LQ_LAYOUT_BITSANDBYTES)
+  /* Such a matrix is turned before bitsandbytes, GPTQ or AWQ quantizes it. */
+  if (transposed && (!w->layout || w->layout == LQ_LAYOUT_NATIVE))
     return check_shape(n, w, out->data.tensor, columns, rows, why) && turn(n, w, out, why);
   out->weight = out->data.tensor;
   return check_shape(n, w, out->weight, rows, columns, why);

@@ -194,6 +194,12 @@ bool net_input_of(const net *n, const net_layer *layer, net_group_id g, net_stat
   return true;
 }
 
+float *net_input_place(const net_layer *layer, net_group_id g, net_state *s, size_t *stride)
+{
+  *stride = g == NET_DOWN ? layer->group[NET_UP].width : layer->group[g].columns;
+  return g == NET_DOWN ? s->wide : s->x;
+}
+
 /* Where net_input_of has left the input. */
 static const float *input_at(const net *n, net_group_id g, const net_state *s)
 {

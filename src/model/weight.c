@@ -135,6 +135,29 @@ fail:
   return false;
 }
 
+/* The tensor has its own memory: what was read is not needed beside it. */
+static void give_block(weight_data *data, size_t count, pool *memory)
+{
+  pool_give(memory, data->block);
+  data->block = NULL;
+  for (size_t i = 0; i < count; i++)
+    data->planes[i].data = NULL;
+}
+
+/* What the configuration says of a packed weight and only its planes can confirm. */
+static bool check_packed(const weight_list *l, const weight *w, const lq_tensor *t, fail *why)
+{
+  int64_t symmetric = 1;
+
+  if (l->packed.symmetric && lq_tensor_get_i64(t, LQ_KEY_SYMMETRIC, &symmetric) == LQ_OK &&
+      !symmetric)
+    return fail_set(why, FAIL_DATA, weight_path(l, w),
+                    "%s: its zero points are not those of a symmetric weight, which its "
+                    "configuration says it is",
+                    w->name);
+  return true;
+}
+
 bool weight_bind(const weight_list *l, const weight *w, pool *memory, lq_config *config,
                  weight_data *data, fail *why)
 {
@@ -151,14 +174,19 @@ bool weight_bind(const weight_list *l, const weight *w, pool *memory, lq_config 
       return fail_set(why, FAIL_DATA, weight_path(l, w), "%s: %s", w->name, lq_status_string(s));
     return true;
   }
-  s = lq_tensor_from_planes(config, w->layout, p, (uint32_t)w->count, 0, NULL, 1, &data->tensor);
+  s = lq_config_set_i64(config, LQ_KEY_ZERO_BORROW, l->packed.borrow);
+  if (s == LQ_OK)
+    s = lq_tensor_from_planes(config, w->layout, p, (uint32_t)w->count, 0, NULL, 1, &data->tensor);
   if (s != LQ_OK) {
     const char *text = lq_config_error_text(config);
 
     return fail_set(why, s == LQ_E_MEMORY ? FAIL_NOMEM : FAIL_DATA, weight_path(l, w), "%s: %s",
                     w->name, text[0] ? text : lq_status_string(s));
   }
-  return true;
+  if (!packed_is_layout(w->layout))
+    return true;
+  give_block(data, w->count, memory);
+  return check_packed(l, w, data->tensor, why);
 }
 
 void weight_release(weight_data *data, pool *memory)

@@ -9,6 +9,7 @@
 #define QUANT_MODEL_WEIGHT_H
 
 #include "../files/model.h"
+#include "packed.h"
 #include "pool.h"
 
 #include <libquant.h>
@@ -35,6 +36,8 @@ typedef struct weight_list {
   weight *at; /* in the order of the base tensors: by shard, then offset */
   size_t count;
   weight_part *parts;
+  char *names;          /* of weights that no tensor of the file is named after */
+  packed_format packed; /* of those in a layout of GPTQ or AWQ */
   const model *model;
 } weight_list;
 
@@ -62,7 +65,8 @@ typedef struct weight_data {
 bool weight_read(const weight_list *l, const weight *w, pool *memory, weight_data *out, fail *why);
 
 /* Makes the tensor over what was read; `config` as for lq_tensor_from_planes. The library's
- * complaint becomes "FILE: NAME: text". */
+ * complaint becomes "FILE: NAME: text". Layouts of GPTQ and AWQ are copied, and the block is given
+ * back. */
 bool weight_bind(const weight_list *l, const weight *w, pool *memory, lq_config *config,
                  weight_data *data, fail *why);
 void weight_release(weight_data *data, pool *memory);
@@ -71,6 +75,9 @@ void weight_release(weight_data *data, pool *memory);
  * wraps them as a matrix. */
 bool weight_read_rows(const weight_list *l, const weight *w, uint64_t first, uint64_t count,
                       pool *memory, weight_data *out, fail *why);
+
+/* The planes of a weight in a layout of GPTQ or AWQ. */
+packed_planes weight_packed_planes(const weight *w);
 
 /* Full name of a plane in a checkpoint, in a new block: the inverse of the list. NULL without
  * memory. */

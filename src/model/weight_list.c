@@ -1,10 +1,12 @@
 /*
  * weight_list.c - which tensors of a checkpoint belong together.
  *
- * Owns: the naming rules of the two layouts. A tensor P.weight in the bitsandbytes layout has its
+ * Owns: the naming rules of the layouts. A tensor P.weight in the bitsandbytes layout has its
  * other planes under P.weight.absmax, P.weight.quant_map ... (4 bits) or P.SCB (8 bits); a tensor
  * NAME in the native layout under NAME.meta, NAME.scales ... Names of the second kind are common
- * words, so they count as planes only where a NAME.meta of bytes is there.
+ * words, so they count as planes only where a NAME.meta of bytes is there. In the layouts of GPTQ
+ * and AWQ there is no P.weight: its planes are P.qweight, P.qzeros, P.scales and P.g_idx, the last
+ * two only where there is a P.qweight. Which of these layouts it is, packed.h finds out.
  */
 #include "weight.h"
 
@@ -18,10 +20,18 @@ typedef struct member {
   int32_t layout;
 } member;
 
-static const char *const native_planes[] = {
-    "meta",     "scales",          "nested_scales",   "nested_offset",
-    "codebook", "nested_codebook", "outlier_columns", "outliers",
-    NULL};
+static const char *const native_planes[] = {"meta",
+                                            "scales",
+                                            "zeros",
+                                            "g_idx",
+                                            "nested_scales",
+                                            "nested_offset",
+                                            "codebook",
+                                            "nested_codebook",
+                                            "outlier_columns",
+                                            "outliers",
+                                            NULL};
+static const char *const packed_names[] = {"qweight", "qzeros", "scales", "g_idx", NULL};
 static const char *const four_bit_planes[] = {"absmax", "quant_map", "nested_absmax",
                                               "nested_quant_map", NULL};
 static const char four_bit_state[] = ".quant_state.bitsandbytes__";
@@ -76,6 +86,28 @@ static const char *after_module(const char *name, size_t weight_length)
   return name + weight_length - strlen("weight");
 }
 
+/* Recognizes a plane of GPTQ or AWQ. `m->base` is NULL if it can be nothing else but its weight is
+ * missing. */
+static bool packed_plane(member *m, const model *in, char *scratch)
+{
+  const char *name = m->self->tensor->name, *dot = strrchr(name, '.');
+  const char *part = dot ? dot + 1 : name;
+  const model_tensor *base;
+  size_t i = 0;
+
+  while (packed_names[i] && strcmp(packed_names[i], part) != 0)
+    i++;
+  if (!packed_names[i])
+    return false;
+  base = i == 0 ? m->self : find_joined(in, name, (size_t)(part - name), packed_names[0], scratch);
+  if (!base && strcmp(part, "qzeros") != 0)
+    return false;
+  m->layout = LQ_LAYOUT_GPTQ; /* or another of them: settled when all planes are together */
+  m->base = base;
+  m->plane = packed_names[i];
+  return true;
+}
+
 /* Fills what `m` is a part of. False when its weight is missing; `*owner` is then the length of the
  * module path, after which "weight" is what misses. */
 static bool classify(member *m, const model *in, char *scratch)
@@ -87,6 +119,8 @@ static bool classify(member *m, const model *in, char *scratch)
   m->base = m->self;
   m->layout = 0;
   m->plane = "weight";
+  if (packed_plane(m, in, scratch))
+    return m->base != NULL;
   if (four_bit_plane(name, &length)) {
     m->layout = LQ_LAYOUT_BITSANDBYTES;
     m->base = find_joined(in, name, length, "", scratch);
@@ -150,6 +184,38 @@ static bool classify_all(member *members, size_t count, const model *m, fail *wh
   return ok;
 }
 
+/* Name and layout of a weight of GPTQ or AWQ, of which *name is room for the first. */
+static bool settle_packed(weight_list *l, weight *w, char **name, fail *why)
+{
+  const char *base = w->base->tensor->name;
+  size_t prefix = strlen(base) - strlen("qweight");
+  packed_planes planes;
+  packed_shape shape;
+
+  memcpy(*name, base, prefix);
+  strcpy(*name + prefix, "weight");
+  w->name = *name;
+  *name += prefix + sizeof "weight";
+  if (model_find(l->model, w->name))
+    return fail_set(why, FAIL_FORMAT, weight_path(l, w), "%s is there dense, and quantized too",
+                    w->name);
+  planes = weight_packed_planes(w);
+  w->layout = packed_layout(&l->packed, &planes);
+  return packed_measure(&l->packed, w->layout, &planes, weight_path(l, w), w->name, &shape, why);
+}
+
+packed_planes weight_packed_planes(const weight *w)
+{
+  packed_planes out = {0};
+  const st_tensor **const into[] = {&out.weight, &out.zeros, &out.scales, &out.index};
+
+  for (size_t i = 0; i < w->count; i++)
+    for (size_t k = 0; packed_names[k]; k++)
+      if (strcmp(w->parts[i].plane, packed_names[k]) == 0)
+        *into[k] = w->parts[i].from->tensor;
+  return out;
+}
+
 /* Makes one weight of the members from `first` on; gives the number of them. */
 static size_t gather(weight_list *l, const member *members, size_t count, size_t first)
 {
@@ -171,6 +237,34 @@ static size_t gather(weight_list *l, const member *members, size_t count, size_t
   return i - first;
 }
 
+/* Reads what is said about packed planes, and makes room for the names of their weights. */
+static bool prepare_packed(weight_list *l, const member *members, size_t count, fail *why)
+{
+  size_t room = 0;
+
+  for (size_t i = 0; i < count; i++)
+    if (members[i].self == members[i].base && packed_is_layout(members[i].layout))
+      room += strlen(members[i].self->tensor->name) + 1;
+  if (!packed_read_format(&l->packed, l->model, room != 0, why))
+    return false;
+  l->names = malloc(room + 1);
+  return l->names || fail_memory(why, model_path(l->model));
+}
+
+static bool gather_all(weight_list *l, const member *members, size_t count, fail *why)
+{
+  char *name = l->names;
+
+  for (size_t i = 0; i < count;) {
+    weight *w = &l->at[l->count];
+
+    i += gather(l, members, count, i);
+    if (packed_is_layout(w->layout) && !settle_packed(l, w, &name, why))
+      return false;
+  }
+  return true;
+}
+
 bool weight_list_make(weight_list *out, const model *m, fail *why)
 {
   size_t count = model_tensor_count(m);
@@ -184,12 +278,10 @@ bool weight_list_make(weight_list *out, const model *m, fail *why)
     fail_memory(why, model_path(m));
     goto done;
   }
-  if (!classify_all(members, count, m, why))
+  if (!classify_all(members, count, m, why) || !prepare_packed(out, members, count, why))
     goto done;
   qsort(members, count, sizeof *members, compare_members);
-  for (size_t i = 0; i < count;)
-    i += gather(out, members, count, i);
-  ok = true;
+  ok = gather_all(out, members, count, why);
 done:
   free(members);
   if (!ok)
@@ -201,6 +293,7 @@ void weight_list_free(weight_list *l)
 {
   free(l->at);
   free(l->parts);
+  free(l->names);
   *l = (weight_list){0};
 }
 
@@ -220,7 +313,7 @@ char *weight_plane_name(const char *name, int32_t layout, const char *plane)
   if (!text)
     return NULL;
   memcpy(text, name, length + 1);
-  if (layout == LQ_LAYOUT_BITSANDBYTES) {
+  if (layout == LQ_LAYOUT_BITSANDBYTES || packed_is_layout(layout)) {
     memcpy(text + length - strlen("weight"), plane, extra + 1);
   } else if (strcmp(plane, "codes") != 0) {
     text[length] = '.';

@@ -1,7 +1,7 @@
 /*
  * weight_shape.c - shape and type of a quantized weight from its state plane.
  *
- * Owns: the two members "dtype" and "shape" of the JSON text that both layouts keep beside the
+ * Owns: the two members "dtype" and "shape" of the JSON text that most layouts keep beside the
  * codes. An output file needs them before any code is read; everything else in that text is the
  * library's, which checks it when the weight is bound.
  */
@@ -65,6 +65,22 @@ static bool read_shape(const json_doc *d, uint32_t *ndim, uint64_t dims[8])
   return true;
 }
 
+/* These layouts have shapes for a state; the type of the weight is not stored. */
+static bool shape_of_packed(const weight_list *l, const weight *w, int32_t *dtype, uint32_t *ndim,
+                            uint64_t dims[8], fail *why)
+{
+  packed_planes planes = weight_packed_planes(w);
+  packed_shape shape;
+
+  if (!packed_measure(&l->packed, w->layout, &planes, weight_path(l, w), w->name, &shape, why))
+    return false;
+  *dtype = 0;
+  *ndim = 2;
+  dims[0] = shape.rows;
+  dims[1] = shape.columns;
+  return true;
+}
+
 bool weight_shape(const weight_list *l, const weight *w, int32_t *dtype, uint32_t *ndim,
                   uint64_t dims[8], fail *why)
 {
@@ -73,6 +89,8 @@ bool weight_shape(const weight_list *l, const weight *w, int32_t *dtype, uint32_
   json_doc *doc = NULL;
   bool ok = true;
 
+  if (packed_is_layout(w->layout))
+    return shape_of_packed(l, w, dtype, ndim, dims, why);
   if (!part && w->layout) {
     /* Eight bits in the bitsandbytes layout: the codes have the shape; the type is not stored. */
     if (t->dtype != ST_I8)
