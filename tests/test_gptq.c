@@ -355,6 +355,10 @@ static void test_errors(void)
   CHECK(lq_quantizer_observe(q, 4, COLUMNS, LQ_F32, input, COLUMNS) == LQ_E_NONFINITE &&
             !strcmp(lq_quantizer_error_text(q), "input [2, 5] is nan"),
         "%s", lq_quantizer_error_text(q));
+  CHECK(lq_quantizer_save_bytes(q) == 0, "a refused call was kept");
+  CHECK(lq_quantizer_observe(q, 0, 7, LQ_F32, NULL, 7) == LQ_OK, "no rows");
+  CHECK(lq_quantizer_save_bytes(q) == 0 && lq_quantizer_run(q, dense, &t) == LQ_E_STATE,
+        "no rows were kept");
   fill_inputs();
   weight[COLUMNS + 7] = INFINITY;
   observe(q, LQ_F32, input, 300);
