@@ -182,8 +182,8 @@ static void run_case(const struct inputs *in, const struct golden *g)
       continue;
     CHECK(lq_dequantize(t, LQ_F32, q, bytes, NULL) == LQ_OK, "dequantize");
     double got = output_error(in, q), bound = g->bits == 8 ? 1.10 : compat ? 1.01 : 1.04;
-    CHECK(got <= bound * want && got < nearest,
-          "error %g, the reference %g, nearest %g", got, want, nearest);
+    CHECK(got <= bound * want && got < nearest, "error %g, the reference %g, nearest %g", got, want,
+          nearest);
     if (in->w->dims[0] <= 64)
       CHECK(fabs(report.error - got) <= 1e-4 * got, "reported %g, is %g", report.error, got);
     if (compat)
