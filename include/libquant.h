@@ -611,10 +611,10 @@ LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weig
 /*
  * Shows a calibrated quantizer inputs of the layer whose weight it will be given: x [rows,
  * columns] of x_dtype, row i at element i * x_stride. The Hessian does not depend on how rows are
- * split into calls, nor on threads. Weights of several layers that share their input may share a
- * quantizer. LQ_E_STATE if the method does not calibrate, LQ_E_SHAPE if an earlier call had other
- * columns, LQ_E_NONFINITE (the text names row and column; nothing of the call is kept),
- * LQ_E_MEMORY.
+ * split into calls, nor on threads; a run between two calls may change its last bits. Weights of
+ * several layers that share their input may share a quantizer. LQ_E_STATE if the method does not
+ * calibrate, LQ_E_SHAPE if an earlier call had other columns, LQ_E_NONFINITE (the text names row
+ * and column; nothing of the call is kept), LQ_E_MEMORY.
  */
 LQ_API lq_status lq_quantizer_observe(lq_quantizer *quantizer, uint64_t rows, uint64_t columns,
                                       int32_t x_dtype, const void *x, uint64_t x_stride);

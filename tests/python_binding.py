@@ -268,7 +268,7 @@ def rest(rng):
     check(0 < m["relative_error"] < 0.3 and m["cosine"] > 0.9, f"compare: {m}")
     check(lq.compare(t, t)["relative_error"] == 0, "compare with itself")
     check(
-        lq.methods() == ["none", "nf4", "fp4", "int8", "dynamic8", "affine"]
+        lq.methods() == ["none", "nf4", "fp4", "int8", "dynamic8", "affine", "gptq"]
         and lq.version().count(".") == 2,
         "methods",
     )
@@ -279,7 +279,8 @@ def rest(rng):
 
 def same_everywhere(rng):
     w = rng.standard_normal((300, 333), dtype=np.float32)
-    expected = {m: lq.quantize(w, m).dequantize() for m in lq.methods()}
+    methods = [m for m in lq.methods() if m != "gptq"]
+    expected = {m: lq.quantize(w, m).dequantize() for m in methods}
     best = lq.cpu_features()
     for level in ("scalar", "avx2", "avx512", "avx512vbmi", "neon"):
         try:
@@ -289,7 +290,7 @@ def same_everywhere(rng):
             continue
         for threads in (1, 3):
             lq.set_threads(threads)
-            for m in lq.methods():
+            for m in methods:
                 check(
                     np.array_equal(lq.quantize(w, m).dequantize(), expected[m]),
                     f"{m} {level} {threads}",
@@ -351,6 +352,188 @@ def affine(rng):
     raises(-31, "qzeros", lq.from_planes, "awq", {"qweight": copy})
     same = lq.quantize(w, "affine", compat="gptq").dequantize()
     check(np.abs(same - w).max() < 0.6, "compat")
+
+
+def golden_gptq():
+    """The published loop's codes, errors and scales; its name says the settings."""
+    vec = load("gptq_loop/corr64x256.safetensors")
+    (w, _), (x, _) = vec["W"], vec["X"]
+    h = 2 / len(x) * (x.T.astype(np.float64) @ x.astype(np.float64))
+    cases = 0
+    for name in [k[:-6] for k in vec if k.endswith(".codes")]:
+        part = name.split("_")
+        if part[0] == "b3":  # their fields cross words
+            continue
+        group, static = (-1 if part[1] == "gall" else int(part[1][1:])), "static" in part
+        c = lq.Calibrator(
+            256,
+            bits=int(part[0][1:]),
+            group_size=group,
+            sym="asym" not in part,
+            act_order="desc" in part,
+            group_aware="gar" in part,
+            static_groups=static or group == -1,
+            mse=2.4 if "mse" in part else 0.0,
+            damp=next((float(p[4:]) for p in part if p.startswith("damp")), 0.01),
+            compat="gptq",
+        )
+        c.observe(x)
+        t = c.quantize(w)
+        codes = fields(t.planes("gptq_v2")["qweight"], int(part[0][1:])).T
+        same_codes = np.mean(codes == vec[f"{name}.codes"][0])
+        check(same_codes >= 0.95, f"{name}: {same_codes:.3f} of the codes")
+        e = w.astype(np.float64) - t.dequantize()
+        error, (want, nearest) = np.sum((e @ h) * e), vec[f"{name}.error"][0]
+        bound = 1.1 if part[0] == "b8" else 1.01
+        check(error <= bound * want and error < nearest, f"{name}: error {error}, not {want}")
+        r = c.report()
+        check(abs(r["error"] - error) < 1e-3 * error, f"{name}: reported {r['error']}")
+        output = np.linalg.norm(x @ e.T) / np.linalg.norm(x.astype(np.float64) @ w.T)
+        check(abs(r["relative_error"] - output) < 1e-3 * output, f"{name}: {r}")
+        dead = np.count_nonzero(np.diag(h) == 0)
+        check((r["rows_observed"], r["dead_columns"]) == (len(x), dead), f"{name}: {r}")
+        cases += 1
+    check(cases > 3, f"{cases} cases")
+
+
+def same_tensor(a, b):
+    a, b = a.planes(), b.planes()
+    return list(a) == list(b) and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def calibration(rng):
+    w, v = (rng.standard_normal((n, 96), dtype=np.float32) for n in (64, 32))
+    walk = np.cumsum(rng.standard_normal((700, 96)), 1)[:, rng.permutation(96)]
+    bits = (walk.astype(np.float32, "C").view(np.uint32) >> 16).astype(np.uint16)
+    x = widen(bits)
+
+    def seen(*parts, **keys):
+        c = lq.Calibrator(96, group_size=32, **keys)
+        for part in parts:
+            c.observe(part)
+        return c
+
+    c = seen(x)
+    t, u = c.quantize(w), c.quantize(v)
+    check(t.method == "affine" and t.shape == w.shape and "qweight" in t.planes("gptq"), "affine")
+    check(same_tensor(u, seen(x).quantize(v)), "two weights share one Calibrator")
+    check(same_tensor(t, c.quantize(w)), "the same again")
+    r = c.report()
+    check(0 < r["error"] < 0.7 * r["error_nearest"] < r["energy"] and r["damping"] == 0.01, f"{r}")
+    nearest = lq.quantize(w, "affine", group_size=32)
+    share = [np.linalg.norm(x @ (w - q.dequantize()).T) for q in (t, nearest)]
+    check(share[0] < 0.8 * share[1], f"error {share}")
+
+    wide = np.zeros((700, 130), np.float32)
+    wide[:, 7:103] = x
+    check(lq._matrix(wide[:, 7:103], 96)[1] == 130, "rows are read where they are")
+    check(np.shares_memory(lq._matrix(x.reshape(7, 100, 96), 96)[0], x), "no copy")
+    for text, other in (
+        ("a stride", seen(wide[:, 7:103])),
+        ("columns apart", seen(np.repeat(x, 2, 1)[:, ::2])),
+        ("pieces", seen(x[:1], x[1:512], x[512:600], x[600:600], x[600:])),
+        ("three dimensions", seen(x.reshape(7, 100, 96))),
+        ("vectors", seen(x[0], x[1:])),
+        ("f16 or f32", seen(x[:100], x[100:].copy())),
+    ):
+        check(same_tensor(t, other.quantize(w)), text)
+    half = seen()
+    half.observe(bits, dtype="bf16")
+    check(same_tensor(t, half.quantize(w)), "bf16")
+    small = np.clip(x, -4, 4).astype(np.float16)
+    a, b = seen(small), seen(small.astype(np.float32))
+    check(same_tensor(a.quantize(w), b.quantize(w)), "f16")
+
+    first, second = seen(x[:512]), seen(x[512:])
+    image = second.save()
+    check(isinstance(image, bytes) and image == second.save(), "save")
+    loaded = seen(x[:3])
+    loaded.load(bytearray(image))
+    check(loaded.save() == image, "load replaces")
+    first.merge(loaded)
+    check(same_tensor(t, first.quantize(w)), "merged")
+    check(second.save() == image, "merging leaves the other alone")
+    empty = seen()
+    empty.merge(seen(x))
+    check(same_tensor(t, empty.quantize(w)), "merged into nothing")
+    first.reset()
+    first.observe(x)
+    check(same_tensor(t, first.quantize(w)), "reset")
+
+    orders = {
+        k: seen(x, **dict(k)).quantize(w).dequantize().tobytes()
+        for k in (
+            (),
+            (("act_order", False),),
+            (("group_aware", True),),
+            (("static_groups", False),),
+            (("mse", 2.4),),
+            (("damp", 0.5),),
+            (("sym", False),),
+            (("bits", 3),),
+        )
+    }
+    check(len(set(orders.values())) == len(orders), "every setting changes something")
+    mapped = seen(x, static_groups=False).quantize(w).planes()
+    check("g_idx" in mapped and len(np.unique(mapped["g_idx"])) == 3, "groups by activations")
+    book = lq.Calibrator(96, storage="nf4", block_size=32, nested=True, act_order=False)
+    book.observe(x)
+    planes = book.quantize(w).planes("bitsandbytes")
+    check("weight.nested_absmax" in planes and planes["weight"].size == w.size // 2, "nf4")
+    bf16 = (w.view(np.uint32) >> 16).astype(np.uint16)
+    q = book.quantize(bf16, dtype="bf16")
+    check(q.dtype == "bf16" and q.method == "nf4", "weights in bf16")
+    try:
+        lq.set_threads(3)
+        check(same_tensor(t, seen(x).quantize(w)), "threads")
+    finally:
+        lq.set_threads(0)
+
+
+def calibration_errors(rng):
+    w, x = (rng.standard_normal((n, 64), dtype=np.float32) for n in (8, 300))
+    c = lq.Calibrator(64)
+    raises(-50, "observe", c.quantize, w)
+    raises(-50, "nothing", c.save)
+    raises(-50, "no weight", c.report)
+    raises(-11, "64", c.observe, x[:, :63])
+    raises(-11, "64", c.observe, np.float32(1))
+    raises(-10, "bf16", c.observe, x.astype(np.uint16))
+    raises(-10, "float64", c.observe, x.astype(np.float64))
+    bad = x.copy()
+    bad[7, 9] = np.nan
+    raises(-30, "[7, 9]", c.observe, bad)
+    raises(-50, "nothing", c.save)
+    c.observe(x)
+    infinite = w.copy()
+    infinite[3, 5] = np.inf
+    raises(-30, "[3, 5]", c.quantize, infinite)
+    before = c.save()
+    raises(-30, "[7, 9]", c.observe, bad)
+    raises(-11, "columns", c.quantize, w[:, :32])
+    other = lq.Calibrator(32)
+    other.observe(x[:, :32])
+    raises(-11, "columns", c.merge, other)
+    raises(-11, "columns", c.load, other.save())
+    raises(-10, "itself", c.merge, c)
+    for image in (b"", b"LQCALIB1", before[:-1], before + b"x", b"X" + before[1:]):
+        raises(-31, "calibration", c.load, image)
+    check(c.save() == before, "failures change nothing")
+    check(0 < c.quantize(w).bits_per_weight < 5, "and it still works")
+    c.merge(lq.Calibrator(64))
+    check(c.save()[16:24] == before[16:24], "merged with nothing")
+    raises(-50, "Calibrator", lq.quantize, w, "gptq")
+    raises(-40, "calibrate", lq.Calibrator, 64, "nf4")
+    raises(-10, "gptq9", lq.Calibrator, 64, "gptq9")
+    raises(-10, "int8", lq.Calibrator, 64, storage="int8", bits=8)
+    raises(-40, "bits", lq.Calibrator, 64, storage="nf4", bits=3)
+    raises(-10, "block_size", lq.Calibrator, 64, block_size=64)
+    raises(-10, "static_groups", lq.Calibrator, 64, nested=True, static_groups=False)
+    raises(-10, "damping", lq.Calibrator, 64, damp=-1)
+    raises(-10, "columns", lq.Calibrator, -1)
+    nf4 = lq.Calibrator(100, storage="nf4")
+    nf4.observe(np.ones((3, 100), np.float32))
+    raises(-40, "whole blocks", nf4.quantize, np.ones((2, 100), np.float32))
 
 
 def errors(rng):
@@ -429,6 +612,9 @@ def main():
     rest(rng)
     same_everywhere(rng)
     affine(rng)
+    golden_gptq()
+    calibration(rng)
+    calibration_errors(rng)
     errors(rng)
     missing_library()
     print(f"python_binding: {checks} checks, {failures} failed")

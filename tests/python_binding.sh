@@ -1,5 +1,5 @@
 #!/bin/sh
-# The Python binding against the golden vectors: tests/python_binding.py, and the example beside the binding.
+# The Python binding against the golden vectors: tests/python_binding.py, and the examples beside the binding.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 python=
@@ -15,4 +15,5 @@ export PYTHONDONTWRITEBYTECODE=1
 LIBQUANT=${LIBQUANT:-$PWD/${LQ_BUILD:-build}/libquant.so}
 export LIBQUANT
 "$python" -W error tests/python_binding.py "${LQ_VECTORS:-tests/vectors}" || exit 1
-"$python" -W error examples/python/quantize_tensor.py
+"$python" -W error examples/python/quantize_tensor.py || exit 1
+"$python" -W error examples/python/calibrate_layer.py

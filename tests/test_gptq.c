@@ -4,6 +4,7 @@
  * that make a Hessian useless.
  */
 #include "helpers.h"
+#include "pool.h"
 
 enum { ROWS = 70, COLUMNS = 192, TOKENS = 900 };
 
@@ -131,6 +132,7 @@ static void backward(void *user, uint32_t tasks, lq_task_fn task, void *arg)
 
 static void test_machines(void)
 {
+  static const int threads[] = {1, 2, 3, 5, 8};
   for (size_t k = 0; k < KINDS; k++) {
     test_in("%s", kinds[k]);
     lq_tensor *want = usual(kinds[k]);
@@ -142,11 +144,11 @@ static void test_machines(void)
       lq_tensor_destroy(t);
     }
     lq_cpu_limit(NULL);
-    for (int threads = 1; threads <= 8; threads++) {
-      snprintf(test_options, sizeof test_options, "threads=%d", threads);
-      test_parallel = backward;
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+      snprintf(test_options, sizeof test_options, "threads=%d", threads[i]);
+      test_parallel = threads[i] == 3 ? on_threads : backward;
       lq_tensor *t = usual(kinds[k]);
-      CHECK(same_planes(t, want), "%d threads give other planes", threads);
+      CHECK(same_planes(t, want), "%d threads give other planes", threads[i]);
       lq_tensor_destroy(t);
     }
     test_parallel = NULL;
@@ -254,6 +256,18 @@ static float huge(size_t i)
   return i % 2 ? 1e15f : 1e-15f;
 }
 
+/* The largest error, NaN if there is any. Not by fmax, on which gcc 12 for aarch64 fails. */
+static double worst_error(const float *y)
+{
+  double worst = 0;
+  for (size_t j = 0; j < ROWS * COLUMNS; j++) {
+    double e = fabs((double)(y[j] - weight[j]));
+    if (!(e <= worst) && worst == worst)
+      worst = e;
+  }
+  return worst;
+}
+
 /* Hessians that a plain factorization fails on: the result is valid, and says how it was damped. */
 static void test_hard(void)
 {
@@ -271,10 +285,7 @@ static void test_hard(void)
         if (!CHECK(run_scaled(scales[i], rows, options[k], &r, &t) == LQ_OK, "singular"))
           continue;
         CHECK(lq_dequantize(t, LQ_F32, y, sizeof weight, NULL) == LQ_OK, "dequantize");
-        double worst = 0;
-        for (size_t j = 0; j < ROWS * COLUMNS; j++)
-          worst = fmax(worst, fabs((double)(y[j] - weight[j])));
-        CHECK(worst < 0.25, "an error of %g", worst);
+        CHECK(worst_error(y) < 0.25, "an error of %g", worst_error(y));
         CHECK(r.error <= 1.0001 * r.error_nearest, "error %g, nearest %g", r.error,
               r.error_nearest);
         if (scales[i] == some_dead)
@@ -355,6 +366,10 @@ static void test_errors(void)
   CHECK(lq_quantizer_observe(q, 4, COLUMNS, LQ_F32, input, COLUMNS) == LQ_E_NONFINITE &&
             !strcmp(lq_quantizer_error_text(q), "input [2, 5] is nan"),
         "%s", lq_quantizer_error_text(q));
+  CHECK(lq_quantizer_save_bytes(q) == 0, "a refused call was kept");
+  CHECK(lq_quantizer_observe(q, 0, 7, LQ_F32, NULL, 7) == LQ_OK, "no rows");
+  CHECK(lq_quantizer_save_bytes(q) == 0 && lq_quantizer_run(q, dense, &t) == LQ_E_STATE,
+        "no rows were kept");
   fill_inputs();
   weight[COLUMNS + 7] = INFINITY;
   observe(q, LQ_F32, input, 300);

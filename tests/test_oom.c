@@ -5,7 +5,8 @@
  * there on, until it succeeds untouched. After each failure: the status is LQ_E_MEMORY, outputs are
  * NULL, nothing is leaked, and the same call then succeeds. The allocator checks on the way that
  * every block is released with its own size and alignment, is used by the calling thread alone, and
- * that memory is not touched outside of it.
+ * that memory is not touched outside of it. A quantizer that calibrates has seen nothing of a call
+ * that failed, and gives the same codes afterwards as one that never failed.
  */
 #include "helpers.h"
 
@@ -378,6 +379,240 @@ static void walk(const char *options)
   tear_down(&s);
 }
 
+/* ---- calibration: calls that change a quantizer ---- */
+
+enum { TOKENS = 600, FEW = 500 };
+
+static float inputs[TOKENS * COLUMNS];
+static uint16_t inputs16[TOKENS * COLUMNS];
+
+/* Bytes to compare, to be freed. */
+struct bytes {
+  char *p;
+  size_t n;
+};
+
+static struct bytes saved;          /* of FEW rows */
+static lq_quantizer *seen, *unused; /* to be merged: of FEW rows, of none */
+
+typedef lq_status change(lq_quantizer *q, lq_tensor **out);
+
+static lq_status observe(lq_quantizer *q, size_t rows)
+{
+  return lq_quantizer_observe(q, rows, COLUMNS, LQ_F32, inputs, COLUMNS);
+}
+
+static lq_status observe_f32(lq_quantizer *q, lq_tensor **out)
+{
+  (void)out;
+  return observe(q, TOKENS);
+}
+
+static lq_status observe_bf16(lq_quantizer *q, lq_tensor **out)
+{
+  (void)out;
+  return lq_quantizer_observe(q, TOKENS, COLUMNS, LQ_BF16, inputs16, COLUMNS);
+}
+
+static lq_status load(lq_quantizer *q, lq_tensor **out)
+{
+  (void)out;
+  return lq_quantizer_load(q, saved.p, saved.n);
+}
+
+static lq_status merge(lq_quantizer *q, lq_tensor **out)
+{
+  (void)out;
+  return lq_quantizer_merge(q, seen);
+}
+
+static lq_status merge_nothing(lq_quantizer *q, lq_tensor **out)
+{
+  (void)out;
+  return lq_quantizer_merge(q, unused);
+}
+
+static lq_status save(lq_quantizer *q, lq_tensor **out)
+{
+  static char image[64 + TOKENS * COLUMNS * sizeof(double)];
+  (void)out;
+  return lq_quantizer_save(q, image, (size_t)lq_quantizer_save_bytes(q));
+}
+
+static lq_status choose(lq_quantizer *q, lq_tensor **out)
+{
+  lq_tensor *dense = wrap(LQ_F32, 2, dims, weights);
+  lq_status st = lq_quantizer_run(q, dense, out);
+  lq_tensor_destroy(dense);
+  return st;
+}
+
+static lq_quantizer *calibrating(const char *options, size_t rows)
+{
+  lq_config *config = NULL;
+  lq_quantizer *q = NULL;
+  lq_status st = lq_config_create(&hook, &config);
+  if (st == LQ_OK) {
+    set_options(config, "method=gptq");
+    set_options(config, options);
+    st = lq_quantizer_create(config, &q);
+  }
+  st = st || rows == 0 ? st : observe(q, rows);
+  lq_config_destroy(config);
+  if (!CHECK(st == LQ_OK, "calibrating: %d", st))
+    exit(2);
+  return q;
+}
+
+static struct bytes image_of(const lq_quantizer *q)
+{
+  struct bytes b = {NULL, (size_t)lq_quantizer_save_bytes(q)};
+  b.p = test_alloc(b.n + 1);
+  lq_status st = lq_quantizer_save(q, b.p, b.n);
+  CHECK(st == (b.n ? LQ_OK : LQ_E_STATE), "save: %d", st);
+  return b;
+}
+
+static struct bytes planes_of(const lq_tensor *t)
+{
+  struct bytes b = {test_alloc((size_t)lq_tensor_nbytes(t) + 4096), 0};
+  for (uint32_t i = 0; i < lq_tensor_plane_count(t, LQ_LAYOUT_NATIVE); i++) {
+    lq_plane p = {.size = sizeof p};
+    CHECK(lq_tensor_plane(t, LQ_LAYOUT_NATIVE, i, &p) == LQ_OK, "plane %u", i);
+    memcpy(b.p + b.n, p.data, (size_t)p.bytes);
+    b.n += (size_t)p.bytes;
+  }
+  return b;
+}
+
+/* Compares, and frees b. */
+static int same_bytes(struct bytes a, struct bytes b)
+{
+  int same = a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
+  free(b.p);
+  return same;
+}
+
+/* What a call gave: the planes of its tensor, or else what the quantizer has seen. */
+static struct bytes outcome(lq_quantizer *q, lq_status st, lq_tensor *t)
+{
+  CHECK(st == LQ_OK && !*lq_quantizer_error_text(q), "status %d, text \"%s\"", st,
+        lq_quantizer_error_text(q));
+  return t ? planes_of(t) : image_of(q);
+}
+
+struct scene {
+  const char *name, *options;
+  size_t rows; /* seen before */
+  change *call;
+};
+
+static struct bytes undisturbed(const struct scene *s, uint64_t *calls)
+{
+  lq_quantizer *q = calibrating(s->options, s->rows);
+  lq_tensor *t = NULL;
+  watch.calls = 0;
+  lq_status st = s->call(q, &t);
+  *calls = watch.calls;
+  struct bytes b = outcome(q, st, t);
+  lq_tensor_destroy(t);
+  lq_quantizer_destroy(q);
+  return b;
+}
+
+/* As fail_once. A run adds the rows that wait, failing or not, so only others are compared. */
+static int fail_change(const struct scene *s, struct bytes want, uint64_t k, int persistent)
+{
+  uint64_t blocks = watch.live_blocks;
+  lq_quantizer *q = calibrating(s->options, s->rows);
+  lq_tensor *t = NULL;
+  struct bytes before = image_of(q);
+  watch.calls = watch.failed = 0;
+  watch.fail_at = k;
+  watch.persistent = persistent;
+  lq_status st = s->call(q, &t);
+  watch.fail_at = 0;
+  int failed = watch.failed != 0;
+  if (failed) {
+    CHECK(st == LQ_E_MEMORY && !t && *lq_quantizer_error_text(q),
+          "allocation %d: status %d, text \"%s\"", (int)k, st, lq_quantizer_error_text(q));
+    if (s->call != choose)
+      CHECK(same_bytes(before, image_of(q)), "allocation %d: something was kept", (int)k);
+    st = s->call(q, &t);
+  }
+  CHECK(same_bytes(want, outcome(q, st, t)), "allocation %d: another result", (int)k);
+  free(before.p);
+  lq_tensor_destroy(t);
+  lq_quantizer_destroy(q);
+  CHECK(watch.live_blocks == blocks, "allocation %d: %d blocks leaked", (int)k,
+        (int)(watch.live_blocks - blocks));
+  return failed;
+}
+
+/* Returns how many allocations the call makes. */
+static uint64_t walk_scene(const struct scene *s)
+{
+  uint64_t calls;
+  struct bytes want = undisturbed(s, &calls);
+  for (int persistent = 0; persistent < 2; persistent++) {
+    uint64_t k = 1;
+    test_in("%s, %s, %s", s->name, s->options, persistent ? "from there on" : "once");
+    while (fail_change(s, want, k, persistent) && k < 100)
+      k++;
+    CHECK(k == calls + 1, "%d allocations, but the first to matter no more is %d", (int)calls,
+          (int)k);
+  }
+  free(want.p);
+  return calls;
+}
+
+static void test_state(void)
+{
+  static const struct scene scenes[] = {
+      {"observe f32", "", 0, observe_f32},
+      {"observe bf16", "", 0, observe_bf16},
+      {"observe f32 again", "threads=3", FEW, observe_f32},
+      {"observe bf16 again", "threads=3", FEW, observe_bf16},
+      {"load", "", 0, load},
+      {"load instead", "", TOKENS, load},
+      {"merge", "", 0, merge},
+      {"merge more", "threads=3", TOKENS, merge},
+      {"merge nothing", "", FEW, merge_nothing},
+      {"save", "", FEW, save},
+  };
+  seen = calibrating("", FEW);
+  unused = calibrating("", 0);
+  saved = image_of(seen);
+  for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
+    walk_scene(&scenes[i]);
+  free(saved.p);
+  lq_quantizer_destroy(seen);
+  lq_quantizer_destroy(unused);
+}
+
+/* One row of inputs and no damping: binary32 fails, and the factor is made in binary64, which takes
+ * two allocations more. */
+static void test_choosing(void)
+{
+  static const char *const kinds[] = {
+      "group_size=32",
+      "group_size=40 symmetric=0 mse=2 order=groups threads=3",
+      "group_size=32 static_groups=0 threads=3",
+      "group_size=32 nested=1",
+      "storage=nf4 nested=1 block_size=32",
+      "storage=fp4 block_size=32 static_groups=0 order=none",
+      "group_size=32 compat=gptq",
+  };
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    walk_scene(&(struct scene){"choose", kinds[i], TOKENS, choose});
+  for (int fixed = 0; fixed < 2; fixed++) {
+    const char *options = fixed ? "damping=0" : "damping=0 static_groups=0";
+    uint64_t plain = walk_scene(&(struct scene){"choose", options, TOKENS, choose});
+    uint64_t wide = walk_scene(&(struct scene){"choose", options, 1, choose});
+    CHECK(wide == plain + 2, "%d allocations instead of %d: no binary64", (int)wide, (int)plain);
+  }
+}
+
 /* Handles may end in any order: each keeps what it needs of the others. */
 static void test_order_of_ends(void)
 {
@@ -420,8 +655,14 @@ int main(void)
     weights[i] = rng_normal(&state);
   for (int i = 0; i < BATCH * COLUMNS; i++)
     x16[i] = half_bits(x32[i] = rng_normal(&state), LQ_F16);
+  for (int i = 0; i < TOKENS * COLUMNS; i++) {
+    inputs16[i] = half_bits(rng_normal(&state), LQ_BF16);
+    inputs[i] = float_of_bits((uint32_t)inputs16[i] << 16) * (i % 7 ? 1.0f : 5.0f);
+  }
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
     walk(kinds[k]);
+  test_state();
+  test_choosing();
   weights[17] = NAN; /* this time the tensor is kept */
   walk("method=fp4 nonfinite=keep");
   walk("method=nf4 nested=1 nonfinite=saturate");

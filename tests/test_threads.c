@@ -7,8 +7,7 @@
  * exactly once.
  */
 #include "helpers.h"
-
-#include <pthread.h>
+#include "pool.h"
 
 enum { ROWS = 401, COLUMNS = 777, BATCH = 5, CASES = 10, INTEGERS = 50 };
 
@@ -114,38 +113,6 @@ static void backward(void *user, uint32_t tasks, lq_task_fn task, void *arg)
   pool_tasks += tasks;
   for (uint32_t i = tasks; i-- != 0;)
     task(arg, i);
-}
-
-struct share {
-  lq_task_fn task;
-  void *arg;
-  uint32_t first, step, tasks;
-};
-
-static void *run_share(void *user)
-{
-  const struct share *s = user;
-  for (uint32_t i = s->first; i < s->tasks; i += s->step)
-    s->task(s->arg, i);
-  return NULL;
-}
-
-/* Three threads for each call, every third task on each: slow, but nothing is shared. */
-static void on_threads(void *user, uint32_t tasks, lq_task_fn task, void *arg)
-{
-  pthread_t thread[3];
-  struct share share[3];
-  int started[3];
-  (void)user;
-  for (uint32_t k = 0; k < 3; k++) {
-    share[k] = (struct share){task, arg, k, 3, tasks};
-    started[k] = pthread_create(&thread[k], NULL, run_share, &share[k]) == 0;
-    if (!started[k])
-      run_share(&share[k]);
-  }
-  for (uint32_t k = 0; k < 3; k++)
-    if (started[k])
-      pthread_join(thread[k], NULL);
 }
 
 /* ---- what is tried ---- */

@@ -12,8 +12,14 @@
     t = lq.quantize(w, "affine", bits=4, group_size=128, sym=False)
     t.planes("gptq_v2")                         # {"qweight": ..., "qzeros": ..., "scales": ..., "g_idx": ...}
 
+    c = lq.Calibrator(w.shape[1], bits=4)       # GPTQ: codes that keep the output of a layer
+    c.observe(x)                                # its inputs, as often as there are any
+    t = c.quantize(w)
+    c.report()["relative_error"]                # of the output
+
 Arrays are not copied on the way in where they are C-contiguous, nor on the way out: planes() gives views of the
-tensor's own memory, but for the layouts of GPTQ and AWQ, which keep codes in another order. What numpy has no type for, bf16, travels as uint16 bits and is named by dtype="bf16".
+tensor's own memory, but for the layouts of GPTQ and AWQ, which keep codes in another order. What numpy has no type
+for, bf16, travels as uint16 bits and is named by dtype="bf16".
 
 This one file is the whole binding: copy it where you need it. It looks for the shared library in the environment
 variable LIBQUANT, then in build/ of the repository that this file lies in, then where the system keeps libraries.
@@ -21,6 +27,7 @@ variable LIBQUANT, then in build/ of the repository that this file lies in, then
 
 import ctypes
 import ctypes.util
+import operator
 import os
 import pathlib
 import sys
@@ -32,6 +39,7 @@ __all__ = [
     "quantize",
     "from_planes",
     "compare",
+    "Calibrator",
     "Tensor",
     "Error",
     "set_threads",
@@ -69,6 +77,12 @@ class _Report(ctypes.Structure):
         ("nonfinite", _u64),
         ("first_nonfinite", _u64),
         ("outlier_columns", _u64),
+        ("rows_observed", _u64),
+        ("dead_columns", _u64),
+        ("damping", _f64),
+        ("error", _f64),
+        ("error_nearest", _f64),
+        ("energy", _f64),
     ]
 
 
@@ -171,6 +185,12 @@ _FUNCTIONS = [
     ("lq_quantizer_create", _i32, [_ptr, _POINTER(_ptr)]),
     ("lq_quantizer_destroy", None, [_ptr]),
     ("lq_quantizer_run", _i32, [_ptr, _ptr, _POINTER(_ptr)]),
+    ("lq_quantizer_observe", _i32, [_ptr, _u64, _u64, _i32, _ptr, _u64]),
+    ("lq_quantizer_reset", None, [_ptr]),
+    ("lq_quantizer_save_bytes", _u64, [_ptr]),
+    ("lq_quantizer_save", _i32, [_ptr, _ptr, _size]),
+    ("lq_quantizer_load", _i32, [_ptr, _ptr, _size]),
+    ("lq_quantizer_merge", _i32, [_ptr, _ptr]),
     ("lq_quantizer_report", _i32, [_ptr, _POINTER(_Report)]),
     ("lq_quantizer_error_text", _str, [_ptr]),
     ("lq_dequantize", _i32, [_ptr, _i32, _ptr, _size, _ptr]),
@@ -196,7 +216,7 @@ _DTYPES = {
 }
 _DTYPE_IDS = {name: i for i, (short, long, _) in _DTYPES.items() for name in (short, long)}
 _LAYOUTS = {"native": 1, "bitsandbytes": 2, "gptq": 3, "gptq_v2": 4, "awq": 5}
-_GROUPWISE = 4  # flag of a method
+_GROUPWISE, _CALIBRATED = 4, 8  # flags of a method
 
 
 class Error(Exception):
@@ -284,6 +304,26 @@ class _Config:
         self.close()
 
 
+class _Quantizer:
+    """A quantizer with keys given by name; None means the default."""
+
+    def __init__(self, **keys):
+        handle = _ptr()
+        with _Config(**keys) as config:
+            config.check(_lib.lq_quantizer_create(config.handle, ctypes.byref(handle)))
+        self.handle = handle.value
+        weakref.finalize(self, _lib.lq_quantizer_destroy, self.handle).atexit = False
+
+    def check(self, status):
+        if status:
+            raise Error(status, _lib.lq_quantizer_error_text(self.handle).decode())
+
+    def run(self, dense):
+        result = _ptr()
+        self.check(_lib.lq_quantizer_run(self.handle, dense._handle, ctypes.byref(result)))
+        return Tensor(result.value)
+
+
 def _check(status, text=""):
     if status:
         raise Error(status, text)
@@ -320,6 +360,23 @@ def _array(a, dtype=None, what="array", any_strides=False):
     if any_strides and a.flags.aligned:
         return a, number
     return np.require(a, requirements=["C", "ALIGNED"]), number
+
+
+def _matrix(x, columns):
+    """x [..., columns] as a matrix, and the elements from row to row; copies only what has other strides."""
+    if x.ndim == 0 or x.shape[-1] != columns:
+        raise Error(_SHAPE, f"x has shape {x.shape}, its last dimension must be {columns}")
+    flat = x.reshape(-1 if x.size else int(np.prod(x.shape[:-1], dtype=np.uint64)), columns)
+    stride = flat.strides[0] // flat.itemsize if flat.shape[0] > 1 else columns
+    if (
+        flat.strides[1] != flat.itemsize
+        and columns > 1
+        or stride < columns
+        or flat.strides[0] % flat.itemsize
+        and flat.shape[0] > 1
+    ):
+        flat, stride = np.ascontiguousarray(flat), columns
+    return flat, stride
 
 
 def _empty_aligned(shape, dtype):
@@ -514,19 +571,7 @@ class Tensor:
         if isinstance(x, Tensor):
             return self._matmul_int8(x, bias, "f32" if out_dtype is None else out_dtype, compat)
         x, number = _array(x, dtype, "x", any_strides=True)
-        columns = self.shape[-1] if self.shape else 1
-        if x.ndim == 0 or x.shape[-1] != columns:
-            raise Error(_SHAPE, f"x has shape {x.shape}, its last dimension must be {columns}")
-        flat = x.reshape(-1, columns)
-        stride = flat.strides[0] // flat.itemsize if flat.shape[0] > 1 else columns
-        if (
-            flat.strides[1] != flat.itemsize
-            and columns > 1
-            or stride < columns
-            or flat.strides[0] % flat.itemsize
-            and flat.shape[0] > 1
-        ):
-            flat, stride = np.ascontiguousarray(flat), columns
+        flat, stride = _matrix(x, self.shape[-1] if self.shape else 1)
         y_number = number if out_dtype is None else _dtype_id(out_dtype)
         y = np.empty((flat.shape[0], self._rows()), _DTYPES[y_number][2])
         with _Config() as how:
@@ -630,12 +675,12 @@ def quantize(
     Raises Error, which names row and column of a weight that is not finite.
     """
     method = "affine" if method == "rtn" else method
+    flags = _method_info(method).flags
+    if flags & _CALIBRATED:
+        raise Error(_STATE, f"{method} needs inputs of the layer: see Calibrator")
     _refuse_foreign(method, bits, group_size, sym)
-    groupwise = _method_info(method).flags & _GROUPWISE
-    w, number = _array(w, dtype, "w")
-    dense = _wrap(w, number)
-    quantizer, result = _ptr(), _ptr()
-    with _Config(
+    groupwise = flags & _GROUPWISE
+    quantizer = _Quantizer(
         method=method,
         block_size=block_size,
         nested=nested or None,
@@ -647,15 +692,144 @@ def quantize(
         bits=bits if groupwise else None,
         group_size=group_size if groupwise else None,
         symmetric=sym if groupwise else None,
-    ) as config:
-        config.check(_lib.lq_quantizer_create(config.handle, ctypes.byref(quantizer)))
-    try:
-        status = _lib.lq_quantizer_run(quantizer, dense._handle, ctypes.byref(result))
-        if status:
-            raise Error(status, _lib.lq_quantizer_error_text(quantizer).decode())
-    finally:
-        _lib.lq_quantizer_destroy(quantizer)
-    return Tensor(result.value)
+    )
+    return quantizer.run(_wrap(*_array(w, dtype, "w")))
+
+
+class Calibrator:
+    """Quantizes weights by what their layer has seen: inputs first, then the weights that share them.
+
+    columns        of the weights, and of every input
+    method         "gptq"
+    storage        whose codes are chosen: "affine", "nf4" or "fp4"
+    bits, group_size, sym, block_size, nested, nested_block_size, nonfinite, compat: as for quantize()
+    act_order      columns with the largest inputs are rounded first
+    group_aware    the same within each group, and then by groups; takes the place of act_order
+    static_groups  scales are those of the weights before any is rounded; False with act_order stores the group
+                   of each column
+    mse            exponent of a search for the range that errs least, 2.4 usual; 0: full ranges
+    damp           added to the diagonal of the Hessian, as a share of its mean
+
+    It takes the number of threads that is set when it is made, and serves one thread at a time.
+    """
+
+    def __init__(
+        self,
+        columns,
+        method="gptq",
+        storage="affine",
+        bits=4,
+        group_size=128,
+        sym=True,
+        act_order=True,
+        static_groups=True,
+        group_aware=False,
+        mse=0.0,
+        damp=0.01,
+        compat=None,
+        block_size=None,
+        nested=False,
+        *,
+        nested_block_size=None,
+        nonfinite=None,
+    ):
+        if not _method_info(method).flags & _CALIBRATED:
+            raise Error(_UNSUPPORTED, f"{method} does not calibrate: see quantize()")
+        _refuse_foreign(storage, bits, group_size, sym)
+        groupwise = _method_info(storage).flags & _GROUPWISE
+        self._keys = dict(
+            method=method,
+            storage=storage,
+            bits=bits if groupwise else None,
+            group_size=group_size if groupwise else None,
+            symmetric=sym if groupwise else None,
+            order="groups" if group_aware else "activation" if act_order else "none",
+            static_groups=bool(static_groups),
+            mse=mse,
+            damping=damp,
+            compat=compat,
+            block_size=block_size,
+            nested=nested or None,
+            nested_block_size=nested_block_size,
+            nonfinite=nonfinite,
+        )
+        self._columns = operator.index(columns)
+        if not 0 <= self._columns < 2**32:
+            raise Error(_ARGUMENT, f"columns={columns}")
+        self._quantizer = _Quantizer(**self._keys)
+        self._report = None
+
+    @property
+    def columns(self):
+        """Columns of the inputs and of the weights."""
+        return self._columns
+
+    def observe(self, x, dtype=None):
+        """Inputs of the layer, [..., columns]: float32, float16, or uint16 with dtype="bf16".
+
+        How they are split into calls does not matter. Rows may have any stride; they are read where they are.
+        """
+        x, number = _array(x, dtype, "x", any_strides=True)
+        flat, stride = _matrix(x, self._columns)
+        q = self._quantizer
+        q.check(
+            _lib.lq_quantizer_observe(
+                q.handle, flat.shape[0], self._columns, number, flat.ctypes.data, stride
+            )
+        )
+
+    def reset(self):
+        """Forgets what was observed."""
+        _lib.lq_quantizer_reset(self._quantizer.handle)
+
+    def save(self):
+        """What was observed, as bytes that load() takes on any machine."""
+        out = np.empty(_lib.lq_quantizer_save_bytes(self._quantizer.handle), np.uint8)
+        if out.size == 0:
+            raise Error(_STATE, "nothing was observed")
+        _check(_lib.lq_quantizer_save(self._quantizer.handle, out.ctypes.data, out.nbytes))
+        return out.tobytes()
+
+    def load(self, data):
+        """Replaces what was observed by what another Calibrator saved. If that fails, nothing has changed."""
+        data = np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
+        new = _Quantizer(**self._keys)
+        new.check(_lib.lq_quantizer_load(new.handle, data.ctypes.data, data.nbytes))
+        new.check(_lib.lq_quantizer_observe(new.handle, 0, self._columns, 1, None, self._columns))
+        self._quantizer = new
+
+    def merge(self, other):
+        """Adds what another Calibrator of as many columns observed, behind what this one did."""
+        if other is self:
+            raise Error(_ARGUMENT, "a Calibrator cannot be merged with itself")
+        self._quantizer.check(
+            _lib.lq_quantizer_merge(self._quantizer.handle, other._quantizer.handle)
+        )
+
+    def quantize(self, w, dtype=None):
+        """A Tensor of the weights w, [rows, columns], as quantize() takes them. May be called for several weights."""
+        t = self._quantizer.run(_wrap(*_array(w, dtype, "w")))
+        r = _Report(size=ctypes.sizeof(_Report))
+        _check(_lib.lq_quantizer_report(self._quantizer.handle, ctypes.byref(r)))
+        self._report = {name: getattr(r, name) for name, _ in _Report._fields_[6:]}
+        share = r.error / r.energy if r.energy > 0 else 0.0
+        self._report["relative_error"] = max(share, 0.0) ** 0.5
+        return t
+
+    def report(self):
+        """What the last quantize() did, with H = 2/rows X^T X of the inputs X: a dict of
+
+        error           tr(E H E^T) of the error E of the weights: the squared error of the output
+        error_nearest   the same, had each weight been rounded to the nearest
+        energy          tr(W H W^T) of the weights
+        relative_error  sqrt(error / energy)
+        damping         in force: damp, or what it was raised to for H to be factored
+        dead_columns    columns whose inputs were all 0
+        rows_observed   rows of inputs
+        """
+        if self._report is None:
+            raise Error(_STATE, "no weight was quantized yet")
+        return dict(self._report)
 
 
 def _plane_array(name, a):
@@ -675,8 +849,9 @@ def from_planes(layout, planes, shape=None, nonfinite=None, zero_borrow=None):
     "awq" or "native".
 
     Names are the checkpoint's own less the module path: "weight", "weight.absmax", ...; uint16 arrays are bf16.
-    Arrays are used where they are, so they must not change afterwards; those of GPTQ and AWQ are copied. They are checked: sizes, names, code books,
-    finite scales (nonfinite="propagate" lets those that are not finite pass). shape: if given, it must agree.
+    Arrays are used where they are, so they must not change afterwards; those of GPTQ and AWQ are copied. They are
+    checked: sizes, names, code books, finite scales (nonfinite="propagate" lets those that are not finite pass).
+    shape: if given, it must agree.
     zero_borrow: layout "gptq" with 1 taken from whole words of zero points, as GPTQModel does.
     """
     keep, structs = [], (_Plane * max(len(planes), 1))()

@@ -81,14 +81,17 @@ LQ_API lq_status lq_quantizer_observe(lq_quantizer *quantizer, uint64_t rows, ui
   if (columns > UINT32_MAX || lqi_mul_overflows(rows, x_stride, &elements) ||
       elements > SIZE_MAX / sizeof(float) || rows * columns > SIZE_MAX / sizeof(float))
     return LQ_E_OVERFLOW;
+  int fresh = q->calibration == NULL;
   lq_status s = start(q, columns);
   if (s == LQ_OK)
     s = check_finite(q, rows, columns, x_dtype, x, x_stride);
-  if (s != LQ_OK || rows == 0)
-    return s;
-  if (x_dtype == LQ_F32)
-    return q->params.method->observe(q->calibration, x, (size_t)rows, (size_t)x_stride, &q->par);
-  return widened(q, rows, columns, x_dtype, x, x_stride);
+  if (s == LQ_OK && rows != 0)
+    s = x_dtype == LQ_F32
+            ? q->params.method->observe(q->calibration, x, (size_t)rows, (size_t)x_stride, &q->par)
+            : widened(q, rows, columns, x_dtype, x, x_stride);
+  if (fresh && (s != LQ_OK || rows == 0))
+    lq_quantizer_reset(q);
+  return s;
 }
 
 LQ_API void lq_quantizer_reset(lq_quantizer *quantizer)
@@ -145,8 +148,11 @@ LQ_API lq_status lq_quantizer_merge(lq_quantizer *quantizer, const lq_quantizer 
   lqi_text_clear(&q->error);
   if (other->calibration == NULL)
     return LQ_OK;
+  int fresh = q->calibration == NULL;
   lq_status s = start(q, other->calibration->moments.n);
   if (s == LQ_OK)
     s = lqi_calibration_merge(q->calibration, other->calibration, &q->par);
+  if (fresh && s != LQ_OK)
+    lq_quantizer_reset(q);
   return s == LQ_E_MEMORY ? lqi_fail(&q->error, s, "out of memory", NULL) : s;
 }
