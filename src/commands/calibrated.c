@@ -259,8 +259,15 @@ static bool restore_layer(walk *w, net_layer *layer, weight_data *data, fail *wh
   return ok;
 }
 
-static bool finish_layer(walk *w, const net_layer *layer, fail *why)
+/* `begin`: when the layer's turn came. The passes over the samples are shared evenly. */
+static bool finish_layer(walk *w, const net_layer *layer, double begin, fail *why)
 {
+  double passes = common_seconds() - begin;
+
+  for (size_t i = 0; i < w->item_count; i++)
+    passes -= w->items[i].result->seconds;
+  for (size_t i = 0; i < w->item_count; i++)
+    w->items[i].result->seconds += passes / (double)w->item_count;
   return layer_store_put(&w->store, layer->index, w->items, w->item_count, why);
 }
 
@@ -282,6 +289,7 @@ static bool run_layer(walk *w, size_t index, fail *why)
   net_layer layer;
   weight_data data[LINEARS_OF_LAYER] = {{0}};
   bool finished, ok, last = index + 1 == w->net->spec.layers;
+  double begin = common_seconds();
 
   if (!layer_store_has(&w->store, index, &finished, why) ||
       !net_layer_load(w->net, index, &layer, why))
@@ -290,10 +298,10 @@ static bool run_layer(walk *w, size_t index, fail *why)
   if (finished) {
     ok = restore_layer(w, &layer, data, why) && (last || pass_on(w, &layer, NET_QKV, why));
   } else {
-    ok = calibrate(w, &layer, why) && finish_layer(w, &layer, why);
+    ok = calibrate(w, &layer, why) && (last || pass_on(w, &layer, NET_UP, why)) &&
+         finish_layer(w, &layer, begin, why);
     if (ok)
       note_layer(w, index);
-    ok = ok && (last || pass_on(w, &layer, NET_UP, why));
   }
   net_layer_free(w->net, &layer);
   return ok;
