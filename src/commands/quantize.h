@@ -27,7 +27,7 @@ typedef struct quantize_result {
   lq_report report;
   uint64_t bytes; /* of all planes */
   double bits_per_weight;
-  double seconds; /* of a calibrated weight, with its share of its layer's passes over the samples */
+  double seconds; /* of a calibrated weight, with its share of the passes over the samples */
 } quantize_result;
 
 /* What a calibrated method was shown, for the record. */
