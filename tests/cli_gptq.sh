@@ -283,6 +283,14 @@ fails 1 'the layout has no zero point 0; gptq_v2 has' quantize "$scratch/positiv
   --method rtn --asym --format gptq
 [ ! -e "$scratch/v1.safetensors" ] || die "something is left"
 
+# Of a symmetric group without negative weights the programs take half of the range, and so does --compat gptq: clipped to it.
+for way in '' '--compat gptq'; do
+  # shellcheck disable=SC2086
+  "$QUANT" quantize "$scratch/positive.safetensors" -o "$scratch/half.safetensors" --method rtn --quiet --force $way || die "$way: failed"
+  "$QUANT" compare "$scratch/positive.safetensors" "$scratch/half.safetensors" --json >"$scratch/half$way"
+done
+cmp -s "$scratch/half" "$scratch/half--compat gptq" && die "compat gptq makes no difference"
+
 # What does not go together.
 bad()
 {
@@ -306,26 +314,30 @@ bad '--format awq has 4 bits, not 3' --method rtn --bits 3 --format awq
 bad '--format gptq has no nf4' --format gptq
 bad '--format bitsandbytes has no rtn; use native' --method rtn --format bitsandbytes
 bad '--threshold goes with --method int8 alone' --method rtn --threshold 6
-text=$(dirname "$0")/../LICENSE
+license=$(dirname "$0")/../LICENSE
 bad '--method gptq needs --calibration FILE' --method gptq
-bad '--calibration goes with --method gptq alone' --method rtn --calibration "$text"
-bad '--calibration goes with --method gptq alone' --method nf4 --calibration "$text"
+bad '--calibration goes with --method gptq alone' --method rtn --calibration "$license"
+bad '--calibration goes with --method gptq alone' --method nf4 --calibration "$license"
 bad '--samples goes with --method gptq alone' --method rtn --samples 12
 bad '--resume goes with --method gptq alone' --resume
 bad '--order goes with --method gptq alone' --method rtn --order groups
 bad '--damp goes with --method gptq alone' --method rtn --damp 0.1
 bad '--dynamic-groups goes with --method gptq alone' --method rtn --dynamic-groups
 bad '--storage goes with --method gptq alone' --method nf4 --storage nf4
-bad '--bits: nf4 is not made of integers' --method gptq --storage nf4 --bits 4 --calibration "$text"
-bad '--asym: fp4 is not made of integers' --method gptq --storage fp4 --asym --calibration "$text"
-bad '--block-size: gptq has --group-size' --method gptq --block-size 64 --calibration "$text"
-bad '--dynamic-groups: nf4 has no group index' --method gptq --storage nf4 --dynamic-groups --calibration "$text"
-bad 'awq has groups of neighbours alone' --method gptq --dynamic-groups --format awq --calibration "$text"
-bad '--format gptq has no nf4' --method gptq --storage nf4 --format gptq --calibration "$text"
-bad 'gptq has no compat bitsandbytes-cpu' --method gptq --storage nf4 --compat bitsandbytes-cpu --calibration "$text"
-bad '--order: "descending" is not one of' --method gptq --order descending --calibration "$text"
-bad '--damp: 2 is outside 0 to 1' --method gptq --damp 2 --calibration "$text"
-fails 2 'needs a model folder, not a file' quantize "$dense/model.safetensors" -o "$scratch/bad" --method gptq --calibration "$text"
+bad '--bits: nf4 is not made of integers' --method gptq --storage nf4 --bits 4 --calibration "$license"
+bad '--asym: fp4 is not made of integers' --method gptq --storage fp4 --asym --calibration "$license"
+bad '--block-size: gptq has --group-size' --method gptq --block-size 64 --calibration "$license"
+bad '--dynamic-groups: nf4 has no group index' --method gptq --storage nf4 --dynamic-groups --calibration "$license"
+bad 'awq has groups of neighbours alone' --method gptq --dynamic-groups --format awq --calibration "$license"
+bad '--format gptq has no nf4' --method gptq --storage nf4 --format gptq --calibration "$license"
+bad 'gptq has no compat bitsandbytes-cpu' --method gptq --storage nf4 --compat bitsandbytes-cpu --calibration "$license"
+bad '--compat gptq: that program has no nf4' --method nf4 --compat gptq
+bad '--compat gptq: that program has no fp4' --method gptq --storage fp4 --compat gptq --calibration "$license"
+bad 'compat gptq has no nested scales' --method rtn --nested --format native --compat gptq
+bad 'compat bitsandbytes-cpu does not apply' --method rtn --compat bitsandbytes-cpu
+bad '--order: "descending" is not one of' --method gptq --order descending --calibration "$license"
+bad '--damp: 2 is outside 0 to 1' --method gptq --damp 2 --calibration "$license"
+fails 2 'needs a model folder, not a file' quantize "$dense/model.safetensors" -o "$scratch/bad" --method gptq --calibration "$license"
 fails 2 'a single file cannot tell that it is the second version' quantize "$dense/model.safetensors" -o "$scratch/bad" --method rtn \
   --asym --format gptq_v2
 fails 1 'keep their weights transposed, which the gptq layout does not; use --format native' quantize "$LQ_VECTORS/networks/gpt2" \

@@ -34,7 +34,7 @@ static const char *const methods[] = {"nf4", "fp4", "int8", "dynamic8", "rtn", "
 static const char *const storages[] = {"affine", "nf4", "fp4", NULL};
 static const char *const orders[] = {"activation", "groups", "none", NULL};
 static const char *const formats[] = {"bitsandbytes", "gptq", "gptq_v2", "awq", "native", NULL};
-static const char *const compats[] = {"bitsandbytes-cpu", NULL};
+static const char *const compats[] = {"bitsandbytes-cpu", "gptq", NULL};
 static const char *const nonfinites[] = {"error", "saturate", "keep", NULL};
 
 static const args_option options[] = {
@@ -99,8 +99,8 @@ static const args_option options[] = {
      .least_f = 0,
      .most_f = 8,
      FIELD(recipe.mse),
-     .help = "integers: narrow each range to where the sum of |error|^X is least (2.4 with gptq, "
-             "otherwise 0: full ranges)"},
+     .help = "integers: narrow each range to where the sum of |error|^X is least (2.4 with gptq "
+             "but for --compat, otherwise 0: full ranges)"},
     {.name = "threshold",
      .type = ARGS_DOUBLE,
      .value = "X",
@@ -120,7 +120,9 @@ static const args_option options[] = {
      .type = ARGS_CHOICE,
      .choices = compats,
      FIELD(recipe.compat),
-     .help = "give the same bytes as that program: same ties, and NaN goes through"},
+     .help = "bitsandbytes-cpu: give the same bytes as that program: same ties, and NaN goes "
+             "through. gptq, of integers: choose as AutoGPTQ and GPTQModel do, known defects "
+             "included"},
     {.name = "nonfinite",
      .type = ARGS_CHOICE,
      .choices = nonfinites,

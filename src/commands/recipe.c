@@ -114,6 +114,8 @@ static bool check_groups(const recipe *r, const recipe_options *o, const lq_meth
   if (o->dynamic_groups && r->storage != LQ_AFFINE && order_of(o->order) == LQ_ORDER_ACTIVATION)
     return fail_set(why, FAIL_USAGE, NULL,
                     "--dynamic-groups: %s has no group index; choose another --order", info->name);
+  if (o->compat && strcmp(o->compat, "gptq") == 0 && !groups)
+    return fail_set(why, FAIL_USAGE, NULL, "--compat gptq: that program has no %s", info->name);
   return true;
 }
 
@@ -128,7 +130,9 @@ static void set_parameters(recipe *r, const recipe_options *o, const lq_method_i
   }
   r->nested = o->nested;
   /* Measured: the search is worth more to calibrated integers than act-order and takes a second. */
-  r->mse = o->mse_given ? o->mse : r->calibrated && r->storage == LQ_AFFINE ? 2.4 : 0.0;
+  r->mse = o->mse_given                                             ? o->mse
+           : r->calibrated && r->storage == LQ_AFFINE && !o->compat ? 2.4
+                                                                    : 0.0;
   r->order = order_of(o->order);
   r->static_groups = !o->dynamic_groups;
   r->damping = o->damping_given ? o->damping : 0.01;
