@@ -141,3 +141,10 @@ char *io_join(const char *folder, const char *name)
   memcpy(path + a, name, b + 1);
   return path;
 }
+
+bool io_has_suffix(const char *path, const char *suffix)
+{
+  size_t n = strlen(path), m = strlen(suffix);
+
+  return n >= m && strcmp(path + n - m, suffix) == 0;
+}

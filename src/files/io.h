@@ -36,4 +36,7 @@ bool io_read_all(char **text, size_t *length, int folder, const char *name, bool
 /* "folder/name" in a new block (just "name" when folder is "" or NULL); NULL without memory. */
 char *io_join(const char *folder, const char *name);
 
+/* Does a path end in `suffix`, such as ".json"? */
+bool io_has_suffix(const char *path, const char *suffix);
+
 #endif

@@ -29,12 +29,6 @@ struct model {
   char **extras;
 };
 
-static bool ends_with(const char *text, const char *end)
-{
-  size_t n = strlen(text), m = strlen(end);
-  return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* ---- opening ---- */
 
 static bool open_shard(model *m, const char *name, bool follow, fail *why)
@@ -153,7 +147,7 @@ static bool open_any(model *m, fail *why)
   }
   if (errno != ENOTDIR)
     return fail_system(why, m->path, "open", errno);
-  if (ends_with(m->path, ".json"))
+  if (io_has_suffix(m->path, ".json"))
     return open_index_path(m, why);
   if (!new_shards(m, 1, why))
     return false;

@@ -1,6 +1,8 @@
 /* model_folder.c - see model_folder.h. */
 #include "model_folder.h"
 
+#include "io.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,12 +16,6 @@ typedef struct name_list {
   size_t count, capacity;
 } name_list;
 
-static bool ends_with(const char *text, const char *end)
-{
-  size_t n = strlen(text), m = strlen(end);
-  return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* Weights in any format, what the tool writes itself, and what tells how weights are quantized:
  * none of it goes along. */
 static bool stays_behind(const char *name)
@@ -28,7 +24,7 @@ static bool stays_behind(const char *name)
                                      ".ckpt",        ".h5",         ".onnx", ".msgpack", ".gguf",
                                      ".ggml",        ".npz",        ".npy",  ".tflite",  ".pkl"};
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-    if (ends_with(name, ends[i]))
+    if (io_has_suffix(name, ends[i]))
       return true;
   return strcmp(name, "config.json") == 0 || strcmp(name, "quantize_config.json") == 0;
 }
@@ -76,7 +72,7 @@ static bool list_files(int fd, name_list *weights, name_list *extras, const char
     struct stat st;
     if (e->d_name[0] == '.' || fstatat(fd, e->d_name, &st, 0) != 0 || !S_ISREG(st.st_mode))
       continue;
-    if (ends_with(e->d_name, ".safetensors"))
+    if (io_has_suffix(e->d_name, ".safetensors"))
       ok = add(weights, e->d_name);
     else if (!stays_behind(e->d_name))
       ok = add(extras, e->d_name);

@@ -13,13 +13,6 @@
 
 static const uint64_t text_max = UINT64_C(1) << 32;
 
-static bool ends_with(const char *text, const char *tail)
-{
-  size_t n = strlen(text), t = strlen(tail);
-
-  return n >= t && strcmp(text + n - t, tail) == 0;
-}
-
 /* One line of a .jsonl file; empty lines are passed over. */
 static bool add_line(buf *to, const char *line, size_t length, const char *path, uint64_t offset,
                      fail *why)
@@ -85,7 +78,7 @@ bool corpus_text(char **text, size_t *length, const char *path, fail *why)
   valid = utf8_check(*text, *length);
   if (valid != *length)
     fail_set(why, FAIL_FORMAT, path, "not UTF-8 at offset %zu", valid);
-  else if (!ends_with(path, ".jsonl") || join_lines(text, length, path, why)) {
+  else if (!io_has_suffix(path, ".jsonl") || join_lines(text, length, path, why)) {
     if (*length != 0)
       return true;
     fail_set(why, FAIL_DATA, path, "there is no text in it");

@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static unsigned long long offset(const json_doc *d, json_id v)
-{
-  return (unsigned long long)json_offset(d, v);
-}
-
 /* ---- order ---- */
 
 static int order_of(const tok_text *a, const char *text, size_t length)
@@ -123,18 +118,6 @@ const tok_added *tok_set_next(const tok_set *s, const char *text, size_t length,
 
 /* ---- reading ---- */
 
-static bool set_text(tok_text *to, const char *text, size_t length)
-{
-  to->bytes = malloc(length + 1);
-  if (to->bytes == NULL)
-    return false;
-  if (length > 0)
-    memcpy(to->bytes, text, length);
-  to->bytes[length] = 0;
-  to->length = length;
-  return true;
-}
-
 static bool read_flags(tok_added *a, const json_doc *d, json_id v, fail *why)
 {
   bool special;
@@ -151,7 +134,7 @@ static bool read_flags(tok_added *a, const json_doc *d, json_id v, fail *why)
     json_kind kind = json_kind_of(d, m);
     if (kind != JSON_TRUE && kind != JSON_FALSE)
       return fail_set(why, FAIL_FORMAT, json_file(d), "byte %llu: added token: %s %s",
-                      offset(d, m != 0 ? m : v), flags[i].name,
+                      tok_offset(d, m != 0 ? m : v), flags[i].name,
                       m != 0 ? "is not true or false" : "is missing");
     *flags[i].to = kind == JSON_TRUE;
   }
@@ -169,16 +152,16 @@ static bool check_id(const tokenizer *t, const json_doc *d, json_id v, tok_added
     return false;
   if (id >= TOK_IDS_MAX)
     return fail_set(why, FAIL_LIMIT, json_file(d), "byte %llu: id %llu; ids are below %d",
-                    offset(d, v), (unsigned long long)id, TOK_IDS_MAX);
+                    tok_offset(d, v), (unsigned long long)id, TOK_IDS_MAX);
   size_t place = in_vocab >= 0 ? (size_t)in_vocab : (*next)++;
   if (id != place)
     return fail_set(why, FAIL_FORMAT, json_file(d),
                     "byte %llu: added token \"%.200s\" has id %llu, but its place is %zu",
-                    offset(d, v), a->content.bytes, (unsigned long long)id, place);
+                    tok_offset(d, v), a->content.bytes, (unsigned long long)id, place);
   if (in_vocab < 0 && place < t->vocab.ids && t->vocab.pieces[place].length != TOK_NO_PIECE)
     return fail_set(why, FAIL_FORMAT, json_file(d),
                     "byte %llu: added token \"%.200s\" has the id %zu, which another token has",
-                    offset(d, v), a->content.bytes, place);
+                    tok_offset(d, v), a->content.bytes, place);
   a->id = (int32_t)place;
   return true;
 }
@@ -189,7 +172,7 @@ static bool set_pattern(const tokenizer *t, tok_added *a, fail *why)
   const char *text = a->content.bytes;
   size_t length = a->content.length;
   bool ok = (!a->normalized || tok_normalize(&t->normalizer, &text, &length, work)) &&
-            set_text(&a->pattern, text, length);
+            tok_text_set(&a->pattern, text, length);
   buf_free(&work[0]);
   buf_free(&work[1]);
   return ok || fail_memory(why, t->file);
@@ -203,24 +186,24 @@ static bool read_one(tokenizer *t, const json_doc *d, json_id v, size_t *next, f
       json_kind_of(d, content) == JSON_STRING ? json_text(d, content, &length) : NULL;
   if (text == NULL)
     return fail_set(why, FAIL_FORMAT, json_file(d), "byte %llu: an added token without content",
-                    offset(d, v));
+                    tok_offset(d, v));
   if (length > TOK_PATTERN_MAX)
     return fail_set(why, FAIL_LIMIT, json_file(d),
-                    "byte %llu: an added token of %zu bytes; the limit is %d", offset(d, v), length,
-                    TOK_PATTERN_MAX);
+                    "byte %llu: an added token of %zu bytes; the limit is %d", tok_offset(d, v),
+                    length, TOK_PATTERN_MAX);
   if (length == 0)
     return true; /* the library passes over it */
   tok_added *a = &t->added.items[t->added.count];
   *a = (tok_added){0};
   t->added.count++; /* so that it is freed */
-  if (!set_text(&a->content, text, length))
+  if (!tok_text_set(&a->content, text, length))
     return fail_memory(why, t->file);
   if (!read_flags(a, d, v, why) || !check_id(t, d, v, a, next, why) || !set_pattern(t, a, why))
     return false;
   return a->pattern.length > 0 ||
          fail_set(why, FAIL_FORMAT, json_file(d),
-                  "byte %llu: nothing is left of \"%.200s\" once it is normalized", offset(d, v),
-                  a->content.bytes);
+                  "byte %llu: nothing is left of \"%.200s\" once it is normalized",
+                  tok_offset(d, v), a->content.bytes);
 }
 
 /* The tokens that are looked for in one of the two texts. */
@@ -255,7 +238,7 @@ bool tok_added_read(tokenizer *t, const json_doc *d, json_id array, fail *why)
   json_kind kind = json_kind_of(d, array);
   if (kind != JSON_ARRAY && kind != JSON_NONE)
     return fail_set(why, FAIL_FORMAT, t->file, "byte %llu: added_tokens is not an array",
-                    offset(d, array));
+                    tok_offset(d, array));
   a->items = calloc(count + 1, sizeof *a->items);
   a->by_id = malloc((count + 1) * sizeof *a->by_id);
   a->by_content = malloc((count + 1) * sizeof *a->by_content);

@@ -19,6 +19,15 @@ typedef struct tok_text {
   size_t length;
 } tok_text;
 
+/* A copy of `length` bytes, for the caller to free; false without memory. */
+bool tok_text_set(tok_text *to, const char *text, size_t length);
+
+/* Where a value stands in the file, for "%llu" of messages. */
+static inline unsigned long long tok_offset(const json_doc *d, json_id v)
+{
+  return (unsigned long long)json_offset(d, v);
+}
+
 /* ---- vocabulary and merges ---- */
 
 typedef struct tok_piece {

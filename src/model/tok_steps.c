@@ -28,17 +28,12 @@ void tok_steps_free(tok_steps *s)
 
 /* ---- members ---- */
 
-static unsigned long long offset(const reader *r, json_id v)
-{
-  return (unsigned long long)json_offset(r->d, v);
-}
-
 /* A new step; NULL when there are too many. */
 static tok_step *add(reader *r, json_id v, tok_step_kind kind)
 {
   if (r->steps->count == TOK_STEPS_MAX) {
     fail_set(r->why, FAIL_LIMIT, json_file(r->d), "byte %llu: more than %d steps in the %s",
-             offset(r, v), TOK_STEPS_MAX, r->what);
+             tok_offset(r->d, v), TOK_STEPS_MAX, r->what);
     return NULL;
   }
   tok_step *s = &r->steps->items[r->steps->count++];
@@ -46,15 +41,21 @@ static tok_step *add(reader *r, json_id v, tok_step_kind kind)
   return s;
 }
 
-static bool set_text(reader *r, tok_text *to, const char *text, size_t length)
+bool tok_text_set(tok_text *to, const char *text, size_t length)
 {
   to->bytes = malloc(length + 1);
   if (to->bytes == NULL)
-    return fail_memory(r->why, json_file(r->d));
-  memcpy(to->bytes, text, length);
+    return false;
+  if (length > 0)
+    memcpy(to->bytes, text, length);
   to->bytes[length] = 0;
   to->length = length;
   return true;
+}
+
+static bool set_text(reader *r, tok_text *to, const char *text, size_t length)
+{
+  return tok_text_set(to, text, length) || fail_memory(r->why, json_file(r->d));
 }
 
 /* The string at `v`, which is the member `name` of something and has `least` bytes or more. */
@@ -66,11 +67,11 @@ static bool read_text(reader *r, json_id v, const char *name, size_t least, tok_
     return fail_set(r->why, FAIL_FORMAT, json_file(r->d), "%s: %s is missing", r->what, name);
   if (text == NULL)
     return fail_set(r->why, FAIL_FORMAT, json_file(r->d), "byte %llu: %s is not a string",
-                    offset(r, v), name);
+                    tok_offset(r->d, v), name);
   if (length < least || length > TOK_PATTERN_MAX)
     return fail_set(r->why, FAIL_LIMIT, json_file(r->d),
-                    "byte %llu: %s has %zu bytes; %zu to %d are read here", offset(r, v), name,
-                    length, least, TOK_PATTERN_MAX);
+                    "byte %llu: %s has %zu bytes; %zu to %d are read here", tok_offset(r->d, v),
+                    name, length, least, TOK_PATTERN_MAX);
   return set_text(r, to, text, length);
 }
 
@@ -83,7 +84,7 @@ static bool read_character(reader *r, json_id object, const char *name, tok_text
     return false;
   return utf8_read(to->bytes, to->length, &point) == to->length ||
          fail_set(r->why, FAIL_FORMAT, json_file(r->d), "byte %llu: %s is not one character",
-                  offset(r, v), name);
+                  tok_offset(r->d, v), name);
 }
 
 /* true or false; must be there. */
@@ -93,11 +94,11 @@ static bool read_bool(reader *r, json_id object, const char *name, bool *out)
   json_kind kind = json_kind_of(r->d, v);
   if (v == 0)
     return fail_set(r->why, FAIL_FORMAT, json_file(r->d), "byte %llu: %s is missing",
-                    offset(r, object), name);
+                    tok_offset(r->d, object), name);
   *out = kind == JSON_TRUE;
   return kind == JSON_TRUE || kind == JSON_FALSE ||
          fail_set(r->why, FAIL_FORMAT, json_file(r->d), "byte %llu: %s is not true or false",
-                  offset(r, v), name);
+                  tok_offset(r->d, v), name);
 }
 
 /* {"String": text} or {"Regex": text}; of a regular expression only `*regex` is set. */
@@ -114,7 +115,7 @@ static bool read_pattern(reader *r, json_id object, tok_text *string, json_id *r
 static bool unsupported(reader *r, json_id v, const char *text)
 {
   return fail_set(r->why, FAIL_UNSUPPORTED, json_file(r->d),
-                  "byte %llu: a %s \"%.60s\" is not read here", offset(r, v), r->what, text);
+                  "byte %llu: a %s \"%.60s\" is not read here", tok_offset(r->d, v), r->what, text);
 }
 
 /* ---- lists ---- */
@@ -130,7 +131,7 @@ static bool read_list(reader *r, const list_kind *list, json_id v)
   const char *type;
   if (json_kind_of(r->d, v) != JSON_OBJECT)
     return fail_set(r->why, FAIL_FORMAT, json_file(r->d), "byte %llu: the %s is not an object",
-                    offset(r, v), r->what);
+                    tok_offset(r->d, v), r->what);
   if (!json_need_string(r->d, v, "type", &type, r->why))
     return false;
   if (strcmp(type, "Sequence") != 0)
@@ -138,7 +139,7 @@ static bool read_list(reader *r, const list_kind *list, json_id v)
   json_id items = json_get(r->d, v, list->items);
   if (json_kind_of(r->d, items) != JSON_ARRAY)
     return fail_set(r->why, FAIL_FORMAT, json_file(r->d),
-                    "byte %llu: a Sequence without an array %s", offset(r, v), list->items);
+                    "byte %llu: a Sequence without an array %s", tok_offset(r->d, v), list->items);
   for (json_id i = json_first(r->d, items); i != 0; i = json_next(r->d, i))
     if (!read_list(r, list, i))
       return false;
@@ -222,13 +223,14 @@ static bool read_split(reader *r, json_id v)
     return false;
   if (regex != 0 && !known_regex(json_string(r->d, regex), &s->match))
     return fail_set(r->why, FAIL_UNSUPPORTED, json_file(r->d),
-                    "byte %llu: this regular expression is not read here: %.80s", offset(r, regex),
-                    json_text(r->d, regex, NULL));
+                    "byte %llu: this regular expression is not read here: %.80s",
+                    tok_offset(r->d, regex), json_text(r->d, regex, NULL));
   while (b < sizeof names / sizeof *names && strcmp(behavior, names[b]) != 0)
     b++;
   if (b == sizeof names / sizeof *names)
     return fail_set(r->why, FAIL_FORMAT, json_file(r->d),
-                    "byte %llu: \"%.60s\" is no behavior of a Split", offset(r, v), behavior);
+                    "byte %llu: \"%.60s\" is no behavior of a Split", tok_offset(r->d, v),
+                    behavior);
   s->behavior = (tok_behavior)b;
   return true;
 }
@@ -267,10 +269,10 @@ static bool read_scheme(reader *r, json_id v, const char **scheme)
   if (!never && strcmp(*scheme, "always") != 0 && strcmp(*scheme, "first") != 0)
     return fail_set(r->why, FAIL_FORMAT, json_file(r->d),
                     "byte %llu: prepend_scheme \"%.60s\" is not always, first or never",
-                    offset(r, v), *scheme);
+                    tok_offset(r->d, v), *scheme);
   return prefix || never ||
          fail_set(r->why, FAIL_FORMAT, json_file(r->d),
-                  "byte %llu: add_prefix_space contradicts prepend_scheme", offset(r, v));
+                  "byte %llu: add_prefix_space contradicts prepend_scheme", tok_offset(r->d, v));
 }
 
 static bool read_metaspace(reader *r, json_id v)

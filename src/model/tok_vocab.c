@@ -12,11 +12,6 @@
 
 enum { PROBES_MAX = 1024 };
 
-static unsigned long long offset(const json_doc *d, json_id v)
-{
-  return (unsigned long long)json_offset(d, v);
-}
-
 /* The last step of splitmix64: every bit of the input reaches every bit of the output. */
 static uint64_t mix(uint64_t z)
 {
@@ -87,12 +82,12 @@ static bool measure(tok_vocab *v, const json_doc *d, json_id object, size_t *byt
     fail_kind kind = json_u64(d, json_value(d, m), &id);
     if (kind == FAIL_FORMAT)
       return fail_set(why, FAIL_FORMAT, json_file(d),
-                      "byte %llu: the id of \"%.200s\" is not a non-negative integer", offset(d, m),
-                      name);
+                      "byte %llu: the id of \"%.200s\" is not a non-negative integer",
+                      tok_offset(d, m), name);
     if (kind != FAIL_NONE || id >= TOK_IDS_MAX)
       return fail_set(why, FAIL_LIMIT, json_file(d),
                       "byte %llu: the id of \"%.200s\" is too large; ids are below %d",
-                      offset(d, m), name, TOK_IDS_MAX);
+                      tok_offset(d, m), name, TOK_IDS_MAX);
     *bytes += length;
     v->count++;
     if (v->ids <= id)
@@ -126,10 +121,10 @@ bool tok_vocab_read(tok_vocab *v, const json_doc *d, json_id object, fail *why)
     if (p->length != TOK_NO_PIECE)
       return fail_set(why, FAIL_FORMAT, json_file(d),
                       "byte %llu: \"%.200s\" has the id %llu, which another token has",
-                      offset(d, m), name, (unsigned long long)id);
+                      tok_offset(d, m), name, (unsigned long long)id);
     if (!put_name(v, (int32_t)id, name, length))
       return fail_set(why, FAIL_LIMIT, json_file(d), "byte %llu: names made to be slow to look up",
-                      offset(d, m));
+                      tok_offset(d, m));
     *p = (tok_piece){.at = (uint32_t)at, .length = (uint32_t)length};
     memcpy(v->text + at, name, length);
     at += length;
@@ -204,14 +199,15 @@ static bool add_merge(tok_merges *m, const tok_vocab *v, const json_doc *d, json
   int32_t id[2];
   if (!sides(d, entry, text, length))
     return fail_set(why, FAIL_FORMAT, json_file(d),
-                    "byte %llu: a merge is neither \"a b\" nor [\"a\", \"b\"]", offset(d, entry));
+                    "byte %llu: a merge is neither \"a b\" nor [\"a\", \"b\"]",
+                    tok_offset(d, entry));
   whole->length = 0;
   for (int i = 0; i < 2; i++) {
     id[i] = tok_vocab_find(v, text[i], length[i]);
     if (id[i] < 0)
       return fail_set(why, FAIL_FORMAT, json_file(d),
-                      "byte %llu: \"%.*s\" is merged but not in the vocabulary", offset(d, entry),
-                      (int)(length[i] < 200 ? length[i] : 200), text[i]);
+                      "byte %llu: \"%.*s\" is merged but not in the vocabulary",
+                      tok_offset(d, entry), (int)(length[i] < 200 ? length[i] : 200), text[i]);
     buf_add(whole, text[i], length[i]);
   }
   if (whole->failed)
@@ -220,10 +216,10 @@ static bool add_merge(tok_merges *m, const tok_vocab *v, const json_doc *d, json
   if (m->result[rank] < 0)
     return fail_set(why, FAIL_FORMAT, json_file(d),
                     "byte %llu: the result of a merge, \"%.200s\", is not in the vocabulary",
-                    offset(d, entry), whole->data);
+                    tok_offset(d, entry), whole->data);
   return put_pair(m, id[0], id[1], rank) ||
          fail_set(why, FAIL_LIMIT, json_file(d), "byte %llu: merges made to be slow to look up",
-                  offset(d, entry));
+                  tok_offset(d, entry));
 }
 
 bool tok_merges_read(tok_merges *m, const tok_vocab *v, const json_doc *d, json_id array, fail *why)

@@ -33,11 +33,6 @@ void token_list_free(token_list *l)
 
 /* ---- reading ---- */
 
-static unsigned long long offset(const json_doc *d, json_id v)
-{
-  return (unsigned long long)json_offset(d, v);
-}
-
 /* Members that must be null, or say the same as null does. */
 static bool check_absent(const json_doc *d, json_id model, fail *why)
 {
@@ -47,7 +42,7 @@ static bool check_absent(const json_doc *d, json_id model, fail *why)
     return false;
   if (dropout != 0)
     return fail_set(why, FAIL_UNSUPPORTED, json_file(d), "byte %llu: dropout is not read here",
-                    offset(d, json_get(d, model, "dropout")));
+                    tok_offset(d, json_get(d, model, "dropout")));
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     const char *text = "";
     if (!json_opt_string(d, model, names[i], &text, why))
@@ -55,7 +50,7 @@ static bool check_absent(const json_doc *d, json_id model, fail *why)
     if (*text != 0)
       return fail_set(why, FAIL_UNSUPPORTED, json_file(d),
                       "byte %llu: %s \"%.60s\" is not read here",
-                      offset(d, json_get(d, model, names[i])), names[i], text);
+                      tok_offset(d, json_get(d, model, names[i])), names[i], text);
   }
   return true;
 }
@@ -71,8 +66,8 @@ static bool check_type(const json_doc *d, json_id model, fail *why)
     return false;
   return strcmp(type, "BPE") == 0 ||
          fail_set(why, FAIL_UNSUPPORTED, json_file(d),
-                  "byte %llu: a model of type \"%.60s\"; only BPE is read here", offset(d, model),
-                  type);
+                  "byte %llu: a model of type \"%.60s\"; only BPE is read here",
+                  tok_offset(d, model), type);
 }
 
 static bool member_of_kind(const json_doc *d, json_id model, const char *name, json_kind kind,
@@ -81,7 +76,7 @@ static bool member_of_kind(const json_doc *d, json_id model, const char *name, j
   *out = json_get(d, model, name);
   return json_kind_of(d, *out) == kind ||
          fail_set(why, FAIL_FORMAT, json_file(d), "byte %llu: the model's %s %s",
-                  offset(d, *out != 0 ? *out : model), name,
+                  tok_offset(d, *out != 0 ? *out : model), name,
                   *out == 0             ? "is missing"
                   : kind == JSON_OBJECT ? "is not an object"
                                         : "is not an array");
