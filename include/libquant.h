@@ -664,15 +664,26 @@ LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row,
 /*
  * y = x W^T + bias for a weight W of shape [N, K] (rank 2; others as lq_quantizer_run flattens
  * them). x: m rows of K elements of x_dtype, row i at element i * x_stride. y: m rows of N of
- * y_dtype, at i * y_stride. bias: N f32 values or NULL. Weights are decoded to f32, products
- * accumulated in f32 in an order that depends on K alone, and rounded once to y_dtype: the same
- * bits for any number of threads, any m and any machine. x, y and bias do not overlap.
- * LQ_E_ARGUMENT, LQ_E_SHAPE (a stride below its row), LQ_E_MEMORY (work space of some rows a
- * thread).
+ * y_dtype, at i * y_stride. bias: N f32 values or NULL. Weights are what lq_dequantize makes of
+ * them in f32, products are accumulated in f32 in an order that depends on K alone, and rounded
+ * once to y_dtype: the same bits for any method that holds the same values, any number of threads,
+ * any m and any machine. x, y and bias do not overlap. LQ_E_ARGUMENT, LQ_E_SHAPE (a stride below
+ * its row), LQ_E_MEMORY (work space: x in f32, 512 rows at a time, and some rows of W a thread).
  */
 LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x,
                            uint64_t x_stride, const float *bias, int32_t y_dtype, void *y,
                            uint64_t y_stride, const lq_config *how);
+
+/*
+ * The same for rows first_row .. first_row + rows - 1 of W alone, for programs that deal out the
+ * work themselves: y and bias have `rows` columns, the bits are those of lq_matmul. Calls for
+ * different rows may run at once; `how` with LQ_KEY_THREADS 1 keeps each in its caller's thread.
+ * LQ_E_SHAPE also for rows that W has not.
+ */
+LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uint64_t rows,
+                                uint64_t m, int32_t x_dtype, const void *x, uint64_t x_stride,
+                                const float *bias, int32_t y_dtype, void *y, uint64_t y_stride,
+                                const lq_config *how);
 
 /*
  * The same from integer activations: both tensors are int8, x [M, K] and weight [N, K]. The integer

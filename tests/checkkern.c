@@ -382,34 +382,6 @@ static void check_narrow(const struct lqi_kernels *k, const struct lqi_kernels *
   CHECK(same_floats(got, want, d, n), "n %zu", n);
 }
 
-static void check_dot(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
-{
-  (void)d;
-  size_t n = random_count();
-  float *a = place(&input[0], n, 4, random_shift()), *b = place(&input[1], n, 4, random_shift());
-  fill(a, 0, n, n, NULL, 0);
-  fill(b, 0, n, n, NULL, 0);
-  float want = c->dot(a, b, n), got = k->dot(a, b, n);
-  CHECK(same_floats(&got, &want, 0, 1), "n %zu: %a instead of %a", n, (double)got, (double)want);
-}
-
-static void check_dots(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
-{
-  (void)d;
-  size_t n = random_below(80), rows_a = random_below(10), rows_b = random_below(16);
-  size_t stride_a = n + random_below(5), stride_b = n + random_below(5), stride = rows_a + 3;
-  float *a = place(&input[0], rows_a ? (rows_a - 1) * stride_a + n : 0, 4, random_shift());
-  float *b = place(&input[1], rows_b ? (rows_b - 1) * stride_b + n : 0, 4, random_shift());
-  fill(a, 0, input[0].bytes / 4, 64, NULL, 0);
-  fill(b, 0, input[1].bytes / 4, 64, NULL, 0);
-  struct lqi_rows rows[2] = {{a, stride_a, rows_a}, {b, stride_b, rows_b}};
-  size_t count = rows_a && rows_b ? (rows_b - 1) * stride + rows_a : 0;
-  float *want = place(&expected[0], count, 4, 0), *got = place(&output[0], count, 4, 1);
-  c->dots(rows[0], rows[1], n, want, stride);
-  k->dots(rows[0], rows[1], n, got, stride);
-  CHECK(same_floats(got, want, 0, count), "%zu x %zu rows of %zu", rows_a, rows_b, n);
-}
-
 static void check_spread(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
   (void)d;
@@ -516,20 +488,6 @@ static void time_narrow(const struct lqi_kernels *k, uint32_t d, const struct wo
   k->narrow[d](w->x, w->n, w->y);
 }
 
-static void time_dot(const struct lqi_kernels *k, uint32_t d, const struct work *w)
-{
-  (void)d;
-  sink = k->dot(w->x, w->y, w->n);
-}
-
-/* As many products of 1024 as the work has elements, times 48. */
-static void time_dots(const struct lqi_kernels *k, uint32_t d, const struct work *w)
-{
-  (void)d;
-  for (size_t i = 0; i + 4096 <= w->n; i += 4096)
-    k->dots((struct lqi_rows){w->x + i, 1024, 4}, (struct lqi_rows){w->x, 1024, 48}, 1024, w->y, 4);
-}
-
 static void time_deviation(const struct lqi_kernels *k, uint32_t d, const struct work *w)
 {
   struct lqi_deviation m = {{0}, {0}, {0}, {0}, {0}};
@@ -546,6 +504,8 @@ static void time_dot_i8(const struct lqi_kernels *k, uint32_t d, const struct wo
     sink = (float)k->dot_i8((const int8_t *)w->codes + i, (const int8_t *)w->codes2 + i, n);
   }
 }
+
+#include "checkkern_strips.h"
 
 typedef void check_fn(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d);
 typedef void time_fn(const struct lqi_kernels *k, uint32_t d, const struct work *w);
@@ -576,8 +536,10 @@ static const struct row {
     {"aff_error", check_aff_error, time_aff_error, 1, 1, 0},
     {"widen", check_widen, time_widen, LQI_FLOATS, 1, 4},
     {"narrow", check_narrow, time_narrow, LQI_FLOATS, 1, 4},
-    {"dot", check_dot, time_dot, 1, 2, 0},
+    {"pair", check_pair, time_pair, LQI_FLOATS, 1, 4},
     {"dots", check_dots, time_dots, 1, 1, 0},
+    {"strip_pair", check_strip_pair, NULL, 1, 0, 0},
+    {"strip_dots", check_strip_dots, NULL, 1, 0, 0}, /* timed by quant bench */
     {"spread", check_spread, NULL, 1, 2, 0},
     {"deviation", check_deviation, time_deviation, 1, 2, 0},
     {"tile_f32", check_tile_f32, NULL, 1, 0, 0}, /* timed by test_linalg */

@@ -19,6 +19,15 @@
     lqi_##name##_f32_c, lqi_##name##_f16_##isa, lqi_##name##_bf16_##isa \
   }
 
+#define STRIPS(name, isa) \
+  { \
+    [LQI_FORM_BOOK4] = lqi_##name##_book4_##isa, [LQI_FORM_LOW4] = lqi_##name##_low4_##isa, \
+    [LQI_FORM_LOW3] = lqi_##name##_low3_##isa, [LQI_FORM_LOW2] = lqi_##name##_low2_##isa, \
+    [LQI_FORM_U8] = lqi_##name##_u8_##isa, [LQI_FORM_I8] = lqi_##name##_i8_##isa, \
+    [LQI_FORM_F32] = lqi_##name##_f32_##isa, [LQI_FORM_F16] = lqi_##name##_f16_##isa, \
+    [LQI_FORM_BF16] = lqi_##name##_bf16_##isa \
+  }
+
 /* Rows of a tile, then columns and grain of f32 and of f64. */
 #define TILES(isa, narrow, ...) \
   { \
@@ -43,8 +52,10 @@ static const struct lqi_kernels kernels_c = {
     .i8_decode = FLOATS(i8_decode, c),
     .widen = FLOATS(widen, c),
     .narrow = FLOATS(narrow, c),
-    .dot = lqi_dot_c,
+    .pair = FLOATS(pair, c),
     .dots = lqi_dots_c,
+    .strip_pair = STRIPS(strip_pair, c),
+    .strip_dots = STRIPS(strip_dots, c),
     .spread = lqi_spread_c,
     .deviation = lqi_deviation_c,
     .dot_i8 = lqi_dot_i8_c,
@@ -70,8 +81,10 @@ static const struct lqi_kernels kernels_avx2 = {
     .i8_decode = FLOATS(i8_decode, avx2),
     .widen = HALVES(widen, avx2),
     .narrow = HALVES(narrow, avx2),
-    .dot = lqi_dot_avx2,
+    .pair = FLOATS(pair, c),
     .dots = lqi_dots_avx2,
+    .strip_pair = STRIPS(strip_pair, c),
+    .strip_dots = STRIPS(strip_dots, c),
     .spread = lqi_spread_avx2,
     .deviation = lqi_deviation_avx2,
     .dot_i8 = lqi_dot_i8_avx2,
@@ -95,8 +108,10 @@ static const struct lqi_kernels kernels_avx512 = {
     .i8_decode = FLOATS(i8_decode, avx512),
     .widen = HALVES(widen, avx512),
     .narrow = HALVES(narrow, avx512),
-    .dot = lqi_dot_avx512,
+    .pair = FLOATS(pair, avx512),
     .dots = lqi_dots_avx512,
+    .strip_pair = STRIPS(strip_pair, avx512),
+    .strip_dots = STRIPS(strip_dots, avx512),
     .spread = lqi_spread_avx512,
     .deviation = lqi_deviation_avx512,
     .dot_i8 = lqi_dot_i8_avx512,
@@ -120,8 +135,10 @@ static const struct lqi_kernels kernels_avx512vbmi = {
     .i8_decode = FLOATS(i8_decode, avx512),
     .widen = HALVES(widen, avx512),
     .narrow = HALVES(narrow, avx512),
-    .dot = lqi_dot_avx512,
+    .pair = FLOATS(pair, avx512),
     .dots = lqi_dots_avx512,
+    .strip_pair = STRIPS(strip_pair, avx512),
+    .strip_dots = STRIPS(strip_dots, avx512),
     .spread = lqi_spread_avx512,
     .deviation = lqi_deviation_avx512,
     .dot_i8 = lqi_dot_i8_avx512vbmi,
@@ -149,8 +166,10 @@ static const struct lqi_kernels kernels_neon = {
     .i8_decode = FLOATS(i8_decode, neon),
     .widen = HALVES(widen, neon),
     .narrow = HALVES(narrow, neon),
-    .dot = lqi_dot_neon,
+    .pair = FLOATS(pair, c),
     .dots = lqi_dots_neon,
+    .strip_pair = STRIPS(strip_pair, c),
+    .strip_dots = STRIPS(strip_dots, c),
     .spread = lqi_spread_neon,
     .deviation = lqi_deviation_neon,
     .dot_i8 = lqi_dot_i8_neon,

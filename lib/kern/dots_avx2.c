@@ -1,26 +1,12 @@
 /*
- * dots_avx2.c - many inner products at once, AVX2.
+ * dots_avx2.c - many inner products of paired rows at once, AVX2.
  *
  * Owns: the tile of 2 rows by 3 rows, whose 6 sums take 12 of the 16 registers.
  * Must not know: where the rows come from.
  */
 #include "kern_avx2.h"
 
-#include <math.h>
-
 #if LQI_X86
-
-/* The last n < 16 elements, added to the chains of a sum in memory. */
-LQI_INLINE LQI_AVX2 void dots_avx2_rest(const float *a, const float *b, size_t n, __m256 *sum)
-{
-  float chain[16];
-  _mm256_storeu_ps(chain, sum[0]);
-  _mm256_storeu_ps(chain + 8, sum[1]);
-  for (size_t k = 0; k < n; k++)
-    chain[k] = fmaf(a[k], b[k], chain[k]);
-  sum[0] = _mm256_loadu_ps(chain);
-  sum[1] = _mm256_loadu_ps(chain + 8);
-}
 
 LQI_INLINE LQI_AVX2 float dots_avx2_fold(const __m256 *sum)
 {
@@ -30,52 +16,85 @@ LQI_INLINE LQI_AVX2 float dots_avx2_fold(const __m256 *sum)
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
-/* 2 rows of a by `rows` rows of b, a constant where this is inlined. */
-LQI_INLINE LQI_AVX2 void dots_avx2_tile(const float *a, size_t a_stride, const float *b,
-                                        size_t b_stride, size_t rows, size_t n, float *out,
-                                        size_t stride)
+/* Where the chains of a tile stand: `sums` and `out` of its first element; `step` sums, `stride`
+ * results lie between rows of b. */
+struct dots_avx2_place {
+  float *sums, *out;
+  size_t step, stride;
+  int stage;
+};
+
+/* m rows of a (2 or 1) by `rows` rows of b (3 or 1), constants where this is inlined. */
+LQI_INLINE LQI_AVX2 void dots_avx2_tile(struct lqi_rows a, size_t m, struct lqi_rows b, size_t rows,
+                                        size_t n, const struct dots_avx2_place *p)
 {
   __m256 sum[3][2][2];
-  size_t k = 0;
+  X86_UNROLL
   for (size_t j = 0; j < rows; j++)
-    for (size_t i = 0; i < 2; i++)
-      sum[j][i][0] = sum[j][i][1] = _mm256_setzero_ps();
-  for (; k + 16 <= n; k += 16)
+    X86_UNROLL
+  for (size_t i = 0; i < 2 * m; i++)
+    sum[j][i / 2][i % 2] = p->stage & LQI_DOTS_BEGIN
+                               ? _mm256_setzero_ps()
+                               : _mm256_loadu_ps(p->sums + j * p->step * 16 + i * 8);
+  for (size_t k = 0; k < n; k += 16)
     X86_UNROLL
   for (size_t half = 0; half < 2; half++) {
-    __m256 u = _mm256_loadu_ps(a + k + 8 * half), v = _mm256_loadu_ps(a + a_stride + k + 8 * half);
+    __m256 v[2];
+    X86_UNROLL
+    for (size_t i = 0; i < m; i++)
+      v[i] = _mm256_loadu_ps(a.from + i * a.stride + k + 8 * half);
     X86_UNROLL
     for (size_t j = 0; j < rows; j++) {
-      __m256 w = _mm256_loadu_ps(b + j * b_stride + k + 8 * half);
-      sum[j][0][half] = _mm256_fmadd_ps(u, w, sum[j][0][half]);
-      sum[j][1][half] = _mm256_fmadd_ps(v, w, sum[j][1][half]);
+      __m256 w = _mm256_loadu_ps(b.from + j * b.stride + k + 8 * half);
+      X86_UNROLL
+      for (size_t i = 0; i < m; i++)
+        sum[j][i][half] = _mm256_fmadd_ps(v[i], w, sum[j][i][half]);
     }
   }
+  X86_UNROLL
   for (size_t j = 0; j < rows; j++)
-    for (size_t i = 0; i < 2; i++) {
-      if (k < n)
-        dots_avx2_rest(a + i * a_stride + k, b + j * b_stride + k, n - k, sum[j][i]);
-      out[j * stride + i] = dots_avx2_fold(sum[j][i]);
+    X86_UNROLL
+  for (size_t i = 0; i < m; i++)
+    if (p->stage & LQI_DOTS_END) {
+      p->out[j * p->stride + i] = dots_avx2_fold(sum[j][i]);
+    } else {
+      _mm256_storeu_ps(p->sums + (j * p->step + i) * 16, sum[j][i][0]);
+      _mm256_storeu_ps(p->sums + (j * p->step + i) * 16 + 8, sum[j][i][1]);
     }
 }
 
-LQI_AVX2 void lqi_dots_avx2(struct lqi_rows a, struct lqi_rows b, size_t n, float *out,
-                            size_t stride)
+/* `rows` rows of b, a constant where this is inlined, against all of a. */
+LQI_INLINE LQI_AVX2 void dots_avx2_strip(struct lqi_rows a, struct lqi_rows b, size_t rows,
+                                         size_t n, struct dots_avx2_place place)
 {
-  size_t i = 0;
-  for (; i + 2 <= a.count; i += 2) {
-    const float *two = a.from + i * a.stride;
-    size_t j = 0;
-    for (; j + 3 <= b.count; j += 3)
-      dots_avx2_tile(two, a.stride, b.from + j * b.stride, b.stride, 3, n, out + j * stride + i,
-                     stride);
-    for (; j < b.count; j++)
-      dots_avx2_tile(two, a.stride, b.from + j * b.stride, b.stride, 1, n, out + j * stride + i,
-                     stride);
+  for (size_t left = a.count; left != 0;) {
+    size_t m = left >= 2 ? 2 : 1;
+    if (m == 2)
+      dots_avx2_tile(a, 2, b, rows, n, &place);
+    else
+      dots_avx2_tile(a, 1, b, rows, n, &place);
+    a.from += m * a.stride;
+    place.sums += m * 16;
+    place.out += m;
+    left -= m;
   }
-  if (i < a.count)
-    for (size_t j = 0; j < b.count; j++)
-      out[j * stride + i] = lqi_dot_avx2(a.from + i * a.stride, b.from + j * b.stride, n);
+}
+
+LQI_AVX2 void lqi_dots_avx2(struct lqi_rows a, struct lqi_rows b, size_t n, int stage, float *sums,
+                            float *out, size_t stride)
+{
+  struct dots_avx2_place place = {sums, out, a.count, stride, stage};
+  for (size_t left = b.count; left != 0;) {
+    size_t rows = left >= 3 ? 3 : 1;
+    if (rows == 3)
+      dots_avx2_strip(a, b, 3, n, place);
+    else
+      dots_avx2_strip(a, b, 1, n, place);
+    b.from += rows * b.stride;
+    place.sums += rows * a.count * 16;
+    place.out += rows * stride;
+    left -= rows;
+  }
 }
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * dots_avx512.c - many inner products at once, AVX-512.
+ * dots_avx512.c - many inner products of paired rows at once, AVX-512.
  *
  * Owns: the tile of 4 rows by 6 rows, whose 24 sums stay in registers.
  * Must not know: where the rows come from.
@@ -8,83 +8,103 @@
 
 #if LQI_X86
 
-/*
- * The chains of four sums folded, l with l + 8, then + 4, + 2, + 1, four sums at a time: two folds
- * of registers join two sums each, then every quarter of the register holds one.
- */
-LQI_INLINE LQI_AVX512 __m128 dots_avx512_fold(__m512 a, __m512 b, __m512 c, __m512 d)
-{
-  __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-  __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
-  __m512 v = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
-  v = _mm512_add_ps(v, _mm512_permute_ps(v, 0x4e));
-  v = _mm512_add_ps(v, _mm512_permute_ps(v, 0xb1));
-  return _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, v));
-}
+/* Where the chains of a tile stand: `sums` and `out` of its first element; `step` sums, `stride`
+ * results lie between rows of b. */
+struct dots512_place {
+  float *sums, *out;
+  size_t step, stride;
+  int stage;
+};
 
-/* 4 rows of a by `rows` rows of b, a constant where this is inlined. */
-LQI_INLINE LQI_AVX512 void dots_avx512_tile(const float *a, size_t a_stride, const float *b,
-                                            size_t b_stride, size_t rows, size_t n, float *out,
-                                            size_t stride)
+LQI_INLINE LQI_AVX512 void dots512_begin(const struct dots512_place *p, size_t m, size_t rows,
+                                         __m512 sum[6][4])
 {
-  __m512 sum[6][4];
+  X86_UNROLL
   for (size_t j = 0; j < rows; j++)
     X86_UNROLL
-  for (size_t i = 0; i < 4; i++)
-    sum[j][i] = _mm512_setzero_ps();
-  size_t k = 0;
-  for (; k + 16 <= n; k += 16) {
-    __m512 v[4];
+  for (size_t i = 0; i < m; i++)
+    sum[j][i] = p->stage & LQI_DOTS_BEGIN ? _mm512_setzero_ps()
+                                          : _mm512_loadu_ps(p->sums + (j * p->step + i) * 16);
+}
+
+LQI_INLINE LQI_AVX512 void dots512_end(const struct dots512_place *p, size_t m, size_t rows,
+                                       __m512 sum[6][4])
+{
+  if (!(p->stage & LQI_DOTS_END)) {
     X86_UNROLL
-    for (size_t i = 0; i < 4; i++)
-      v[i] = _mm512_loadu_ps(a + i * a_stride + k);
-    X86_UNROLL
-    for (size_t j = 0; j < rows; j++) {
-      __m512 w = _mm512_loadu_ps(b + j * b_stride + k);
+    for (size_t j = 0; j < rows; j++)
       X86_UNROLL
-      for (size_t i = 0; i < 4; i++)
-        sum[j][i] = _mm512_fmadd_ps(v[i], w, sum[j][i]);
-    }
-  }
-  if (k < n) {
-    __mmask16 lanes = avx512_lanes(k, n);
-    X86_UNROLL
-    for (size_t j = 0; j < rows; j++) {
-      __m512 w = _mm512_maskz_loadu_ps(lanes, b + j * b_stride + k);
-      X86_UNROLL
-      for (size_t i = 0; i < 4; i++)
-        sum[j][i] = _mm512_mask3_fmadd_ps(_mm512_maskz_loadu_ps(lanes, a + i * a_stride + k), w,
-                                          sum[j][i], lanes);
-    }
+    for (size_t i = 0; i < m; i++)
+      _mm512_storeu_ps(p->sums + (j * p->step + i) * 16, sum[j][i]);
+    return;
   }
   X86_UNROLL
   for (size_t j = 0; j < rows; j++)
-    _mm_storeu_ps(out + j * stride, dots_avx512_fold(sum[j][0], sum[j][1], sum[j][2], sum[j][3]));
+    if (m == 4)
+      _mm_storeu_ps(p->out + j * p->stride,
+                    avx512_fold(sum[j][0], sum[j][1], sum[j][2], sum[j][3]));
+    else
+      p->out[j * p->stride] =
+          _mm_cvtss_f32(avx512_fold(sum[j][0], sum[j][0], sum[j][0], sum[j][0]));
+}
+
+/* m rows of a (4 or 1) by `rows` rows of b, constants where this is inlined. */
+LQI_INLINE LQI_AVX512 void dots512_tile(struct lqi_rows a, size_t m, struct lqi_rows b, size_t rows,
+                                        size_t n, struct dots512_place place)
+{
+  __m512 sum[6][4];
+  dots512_begin(&place, m, rows, sum);
+  for (size_t k = 0; k < n; k += 16) {
+    __m512 v[4];
+    X86_UNROLL
+    for (size_t i = 0; i < m; i++)
+      v[i] = _mm512_loadu_ps(a.from + i * a.stride + k);
+    X86_UNROLL
+    for (size_t j = 0; j < rows; j++) {
+      __m512 w = _mm512_loadu_ps(b.from + j * b.stride + k);
+      X86_UNROLL
+      for (size_t i = 0; i < m; i++)
+        sum[j][i] = _mm512_fmadd_ps(v[i], w, sum[j][i]);
+    }
+  }
+  dots512_end(&place, m, rows, sum);
 }
 
 /* `rows` rows of b, a constant where this is inlined, against all of a. They stay in L1 meanwhile,
  * where the loads of both sides together are fewest. */
-LQI_INLINE LQI_AVX512 void dots_avx512_strip(struct lqi_rows a, const float *b, size_t b_stride,
-                                             size_t rows, size_t n, float *out, size_t stride)
+LQI_INLINE LQI_AVX512 void dots512_strip(struct lqi_rows a, struct lqi_rows b, size_t rows,
+                                         size_t n, struct dots512_place place)
 {
-  size_t i = 0;
-  for (; i + 4 <= a.count; i += 4)
-    dots_avx512_tile(a.from + i * a.stride, a.stride, b, b_stride, rows, n, out + i, stride);
-  for (; i < a.count; i++)
-    for (size_t j = 0; j < rows; j++)
-      out[j * stride + i] = lqi_dot_avx512(a.from + i * a.stride, b + j * b_stride, n);
+  for (size_t left = a.count; left != 0;) {
+    size_t m = left >= 4 ? 4 : 1;
+    if (m == 4)
+      dots512_tile(a, 4, b, rows, n, place);
+    else
+      dots512_tile(a, 1, b, rows, n, place);
+    a.from += m * a.stride;
+    place.sums += m * 16;
+    place.out += m;
+    left -= m;
+  }
 }
 
-LQI_AVX512 void lqi_dots_avx512(struct lqi_rows a, struct lqi_rows b, size_t n, float *out,
-                                size_t stride)
+LQI_AVX512 void lqi_dots_avx512(struct lqi_rows a, struct lqi_rows b, size_t n, int stage,
+                                float *sums, float *out, size_t stride)
 {
-  size_t j = 0;
-  for (; j + 6 <= b.count; j += 6)
-    dots_avx512_strip(a, b.from + j * b.stride, b.stride, 6, n, out + j * stride, stride);
-  for (; j + 2 <= b.count; j += 2)
-    dots_avx512_strip(a, b.from + j * b.stride, b.stride, 2, n, out + j * stride, stride);
-  if (j < b.count)
-    dots_avx512_strip(a, b.from + j * b.stride, b.stride, 1, n, out + j * stride, stride);
+  struct dots512_place place = {sums, out, a.count, stride, stage};
+  for (size_t left = b.count; left != 0;) {
+    size_t rows = left >= 6 ? 6 : left >= 2 ? 2 : 1;
+    if (rows == 6)
+      dots512_strip(a, b, 6, n, place);
+    else if (rows == 2)
+      dots512_strip(a, b, 2, n, place);
+    else
+      dots512_strip(a, b, 1, n, place);
+    b.from += rows * b.stride;
+    place.sums += rows * a.count * 16;
+    place.out += rows * stride;
+    left -= rows;
+  }
 }
 
 #endif

@@ -28,30 +28,6 @@ LQI_INLINE LQI_AVX2 void fp_avx2_narrow(const float *x, int32_t dtype, size_t n,
     lqi_store(out, dtype, i, x[i]);
 }
 
-/* The 16 chains are the lanes of two vectors. */
-LQI_AVX2 float lqi_dot_avx2(const float *a, const float *b, size_t n)
-{
-  __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
-  size_t k = 0;
-  for (; k + 16 <= n; k += 16) {
-    low = _mm256_fmadd_ps(_mm256_loadu_ps(a + k), _mm256_loadu_ps(b + k), low);
-    high = _mm256_fmadd_ps(_mm256_loadu_ps(a + k + 8), _mm256_loadu_ps(b + k + 8), high);
-  }
-  if (k < n) {
-    float chain[16];
-    _mm256_storeu_ps(chain, low);
-    _mm256_storeu_ps(chain + 8, high);
-    for (size_t l = 0; k < n; l++, k++)
-      chain[l] = fmaf(a[k], b[k], chain[l]);
-    low = _mm256_loadu_ps(chain);
-    high = _mm256_loadu_ps(chain + 8);
-  }
-  low = _mm256_add_ps(low, high);
-  __m128 four = _mm_add_ps(_mm256_castps256_ps128(low), _mm256_extractf128_ps(low, 1));
-  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
-}
-
 /* Lanes 4 * half .. of all whole steps of 8. */
 LQI_INLINE LQI_AVX2 void fp_avx2_deviation(const float *a, const float *b, size_t n, size_t half,
                                            struct lqi_deviation *sums)

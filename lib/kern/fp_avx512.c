@@ -30,23 +30,6 @@ LQI_INLINE LQI_AVX512 void fp_avx512_narrow(const float *x, int32_t dtype, size_
 
 /* The 16 chains are the lanes; a lane without an element keeps its sum, as a fused +0 could turn -0
  * into +0. */
-LQI_AVX512 float lqi_dot_avx512(const float *a, const float *b, size_t n)
-{
-  __m512 sum = _mm512_setzero_ps();
-  size_t k = 0;
-  for (; k + 16 <= n; k += 16)
-    sum = _mm512_fmadd_ps(_mm512_loadu_ps(a + k), _mm512_loadu_ps(b + k), sum);
-  if (k < n) {
-    __mmask16 lanes = avx512_lanes(k, n);
-    sum = _mm512_mask3_fmadd_ps(_mm512_maskz_loadu_ps(lanes, a + k),
-                                _mm512_maskz_loadu_ps(lanes, b + k), sum, lanes);
-  }
-  __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps(sum, 1));
-  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
-}
-
 /* A square of a widened f32 is exact, so that fusing it into its sum changes nothing. */
 LQI_AVX512 void lqi_deviation_avx512(const float *a, const float *b, size_t n,
                                      struct lqi_deviation *sums)

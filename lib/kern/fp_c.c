@@ -1,30 +1,12 @@
 /*
  * fp_c.c - floating-point kernels, portable C.
  *
- * Owns: the specification of absmax, conversions and the inner product.
+ * Owns: the specification of absmax and conversions.
  * Must not know: codes.
  */
 #include "kern_c.h"
 
 #include <math.h>
-
-float lqi_dot_c(const float *a, const float *b, size_t n)
-{
-  float chain[16] = {0};
-  for (size_t k = 0; k < n; k++)
-    chain[k % 16] = fmaf(a[k], b[k], chain[k % 16]);
-  for (size_t half = 8; half != 0; half /= 2)
-    for (size_t l = 0; l < half; l++)
-      chain[l] += chain[l + half];
-  return chain[0];
-}
-
-void lqi_dots_c(struct lqi_rows a, struct lqi_rows b, size_t n, float *out, size_t stride)
-{
-  for (size_t j = 0; j < b.count; j++)
-    for (size_t i = 0; i < a.count; i++)
-      out[j * stride + i] = lqi_dot_c(a.from + i * a.stride, b.from + j * b.stride, n);
-}
 
 void lqi_spread_c(const float *m, size_t count, const float *e, float *w)
 {

@@ -28,29 +28,6 @@ LQI_INLINE void fp_neon_narrow(const float *x, int32_t dtype, size_t n, void *ou
     lqi_store(out, dtype, i, x[i]);
 }
 
-/* The 16 chains are the lanes of four vectors. */
-float lqi_dot_neon(const float *a, const float *b, size_t n)
-{
-  float32x4_t v[4] = {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)};
-  size_t k = 0;
-  for (; k + 16 <= n; k += 16)
-    NEON_UNROLL
-  for (size_t i = 0; i < 4; i++)
-    v[i] = vfmaq_f32(v[i], vld1q_f32(a + k + 4 * i), vld1q_f32(b + k + 4 * i));
-  if (k < n) {
-    float chain[16];
-    for (size_t i = 0; i < 4; i++)
-      vst1q_f32(chain + 4 * i, v[i]);
-    for (size_t l = 0; k < n; l++, k++)
-      chain[l] = fmaf(a[k], b[k], chain[l]);
-    for (size_t i = 0; i < 4; i++)
-      v[i] = vld1q_f32(chain + 4 * i);
-  }
-  float32x4_t four = vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3]));
-  float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
-  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
-}
-
 /* Lanes 2 * pair, 2 * pair + 1 of all whole steps of 8. */
 LQI_INLINE void fp_neon_deviation(const float *a, const float *b, size_t n, size_t pair,
                                   struct lqi_deviation *sums)

@@ -86,20 +86,77 @@ typedef void lqi_widen_fn(const void *x, size_t n, float *out);
 typedef void lqi_narrow_fn(const float *x, size_t n, void *out);
 
 /*
- * Inner product with 16 chains: chain l sums fma(a[k], b[k], .) over k = l mod 16 in rising order
- * from +0; then chains are folded l with l+8, then +4, +2, +1. The order depends on n alone, so
- * every level gives the same bits.
+ * The order of every product in f32. Columns come in pieces of 32, the last filled up with zeros in
+ * both factors. Chain l of 16 sums fma(w, x, .) over columns 2l and 2l + 1 of each piece, pieces
+ * rising, from +0; then chains are folded l with l + 8, then + 4, + 2, + 1. It depends on the
+ * number of columns alone, so every level gives the same bits, for any number of rows. The chain of
+ * a pair of columns is what makes 4-bit codes cheap: a byte has two of them, one for each of two
+ * vectors (strip_avx512.c).
+ *
+ * A paired row holds each piece as its 16 even columns, then its 16 odd ones, so that in memory too
+ * chain l is every 16th element.
  */
-typedef float lqi_dot_fn(const float *a, const float *b, size_t n);
+#define LQI_PIECE 32
 
-/* Rows of a matrix: row r begins at from + r * stride. */
+/* n elements of a dtype to a paired row of f32, filled up with zeros. */
+typedef void lqi_pair_fn(const void *x, size_t n, float *out);
+
+/* Paired rows of a matrix: row r begins at from + r * stride. */
 struct lqi_rows {
   const float *from;
   size_t stride, count;
 };
 
-/* out[j * stride + i] = the inner product, as above, of row i of a and row j of b, n elements. */
-typedef void lqi_dots_fn(struct lqi_rows a, struct lqi_rows b, size_t n, float *out, size_t stride);
+/* A product over many columns may be taken in ranges of them: chains then wait in `sums`. */
+enum lqi_dots_stage { LQI_DOTS_BEGIN = 1, LQI_DOTS_END = 2 };
+
+/*
+ * Inner products of paired rows, n columns each, n a multiple of 32. The chains of row i of a and
+ * row j of b are sums[(j * a.count + i) * 16 ..]: they start from there, or with BEGIN from +0, and
+ * go there, or with END are folded to out[j * stride + i].
+ */
+typedef void lqi_dots_fn(struct lqi_rows a, struct lqi_rows b, size_t n, int stage, float *sums,
+                         float *out, size_t stride);
+
+/*
+ * How a row of coded weights lies in memory. Of the first ones the low bits are those of the even
+ * column. Values: book4: scale * book[code]; low2 to low4, u8: scale * (code - zero); i8: ((f32)
+ * code * scale) * 0x3c010204, as i8_decode.
+ */
+enum lqi_form {
+  LQI_FORM_BOOK4, /* the even column is the high nibble */
+  LQI_FORM_LOW4,
+  LQI_FORM_LOW3,
+  LQI_FORM_LOW2,
+  LQI_FORM_U8,
+  LQI_FORM_I8,
+  LQI_FORM_F32,
+  LQI_FORM_F16,
+  LQI_FORM_BF16,
+  LQI_FORMS
+};
+
+/*
+ * Consecutive rows of coded weights. Group g of row r, `group` columns (a multiple of 32), has its
+ * scale at grid[r * grid_step + g * numbers] and, where numbers is 2, its zero point behind it.
+ */
+struct lqi_strip {
+  const uint8_t *codes;
+  size_t row_bytes;
+  const float *grid;
+  size_t grid_step, numbers, group;
+  const float *book; /* 16 values; low2 to low4: 0, 1, .. repeated */
+};
+
+/* Rows 0 .. rows - 1, n columns (a multiple of 32, and of `group` where there are groups), decoded
+ * to paired rows of f32 at out + r * stride. */
+typedef void lqi_strip_pair_fn(const struct lqi_strip *w, size_t rows, size_t n, float *out,
+                               size_t stride);
+
+/* Their products with m paired rows of x, m <= LQI_STRIP_M: out[j * stride + r]. */
+#define LQI_STRIP_M 4
+typedef void lqi_strip_dots_fn(const struct lqi_strip *w, size_t rows, size_t n, const float *x,
+                               size_t x_stride, size_t m, float *out, size_t stride);
 
 /*
  * What lq_compare sums over pairs of finite values, in double: lane l takes the elements i = l mod
@@ -225,8 +282,10 @@ struct lqi_kernels {
   lqi_i8_decode_fn *i8_decode[LQI_FLOATS];
   lqi_widen_fn *widen[LQI_FLOATS];
   lqi_narrow_fn *narrow[LQI_FLOATS];
-  lqi_dot_fn *dot;
+  lqi_pair_fn *pair[LQI_FLOATS];
   lqi_dots_fn *dots;
+  lqi_strip_pair_fn *strip_pair[LQI_FORMS];
+  lqi_strip_dots_fn *strip_dots[LQI_FORMS];
   lqi_spread_fn *spread;
   lqi_deviation_fn *deviation;
   lqi_dot_i8_fn *dot_i8;

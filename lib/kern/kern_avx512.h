@@ -108,6 +108,20 @@ LQI_INLINE LQI_AVX512 void avx512_store_part(void *out, int32_t dtype, size_t i,
     _mm256_mask_storeu_epi16((uint16_t *)out + i, lanes, avx512_to_half(v, dtype, nan));
 }
 
+/*
+ * The chains of four sums folded, l with l + 8, then + 4, + 2, + 1, four sums at a time: two folds
+ * of registers join two sums each, then every quarter of the register holds one.
+ */
+LQI_INLINE LQI_AVX512 __m128 avx512_fold(__m512 a, __m512 b, __m512 c, __m512 d)
+{
+  __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
+  __m512 v = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+  v = _mm512_add_ps(v, _mm512_permute_ps(v, 0x4e));
+  v = _mm512_add_ps(v, _mm512_permute_ps(v, 0xb1));
+  return _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, v));
+}
+
 /* Sixteen magnitudes whose maximum is that of n elements, as bits: of f32, or of a half type,
  * widened with zeros. */
 LQI_INLINE LQI_AVX512 __m512i avx512_magnitudes_f32(const float *x, size_t n)

@@ -30,6 +30,11 @@ LQI_INLINE float lqi_reciprocal(float m)
   return 1.0f / (m <= floor ? floor : m);
 }
 
+#define LQI_DECLARE_STRIPS(name, isa) \
+  lqi_##name##_fn lqi_##name##_book4_##isa, lqi_##name##_low4_##isa, lqi_##name##_low3_##isa, \
+      lqi_##name##_low2_##isa, lqi_##name##_u8_##isa, lqi_##name##_i8_##isa, \
+      lqi_##name##_f32_##isa, lqi_##name##_f16_##isa, lqi_##name##_bf16_##isa
+
 #define LQI_DECLARE_KERNELS(isa) \
   lqi_q4_encode_fn lqi_q4_encode_f32_##isa, lqi_q4_encode_f16_##isa, lqi_q4_encode_bf16_##isa; \
   lqi_q4_decode_fn lqi_q4_decode_f32_##isa, lqi_q4_decode_f16_##isa, lqi_q4_decode_bf16_##isa; \
@@ -51,8 +56,10 @@ LQI_INLINE float lqi_reciprocal(float m)
   lqi_i8_decode_fn lqi_i8_decode_f32_##isa, lqi_i8_decode_f16_##isa, lqi_i8_decode_bf16_##isa; \
   lqi_widen_fn lqi_widen_f32_##isa, lqi_widen_f16_##isa, lqi_widen_bf16_##isa; \
   lqi_narrow_fn lqi_narrow_f32_##isa, lqi_narrow_f16_##isa, lqi_narrow_bf16_##isa; \
-  lqi_dot_fn lqi_dot_##isa; \
+  lqi_pair_fn lqi_pair_f32_##isa, lqi_pair_f16_##isa, lqi_pair_bf16_##isa; \
   lqi_dots_fn lqi_dots_##isa; \
+  LQI_DECLARE_STRIPS(strip_pair, isa); \
+  LQI_DECLARE_STRIPS(strip_dots, isa); \
   lqi_spread_fn lqi_spread_##isa; \
   lqi_deviation_fn lqi_deviation_##isa; \
   lqi_dot_i8_fn lqi_dot_i8_##isa; \

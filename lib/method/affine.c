@@ -463,6 +463,37 @@ static void affine_decode(const struct lqi_store *store, const struct lqi_kernel
   }
 }
 
+/* The codes of each width, repeated where a kernel's index has bits of the next code above them. */
+static const float affine_book[3][16] = {
+    {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3},
+    {0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7},
+    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+};
+
+static int affine_strip(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
+                        uint64_t rows, float *grids, struct lqi_strip *out)
+{
+  uint64_t group = group_width(store), step = 2 * store->groups;
+  if (store->mapped || group % LQI_PIECE != 0 || store->shape.cols % group != 0)
+    return -1;
+  for (uint64_t r = 0; r < rows; r++)
+    lqi_affine_get_grids(store, kern, row + r, 0, (size_t)store->groups,
+                         (struct lqi_grid *)(void *)(grids + r * step));
+  *out = (struct lqi_strip){
+      .codes = lqi_affine_row(store, row),
+      .row_bytes = (size_t)lqi_affine_row_bytes(store->shape.cols, store->bits),
+      .grid = grids,
+      .grid_step = (size_t)step,
+      .numbers = 2,
+      .group = (size_t)group,
+      .book = store->bits < 8 ? affine_book[store->bits - 2] : NULL,
+  };
+  return store->bits == 8   ? LQI_FORM_U8
+         : store->bits == 4 ? LQI_FORM_LOW4
+         : store->bits == 3 ? LQI_FORM_LOW3
+                            : LQI_FORM_LOW2;
+}
+
 const struct lqi_method lqi_method_affine = {
     .id = LQ_AFFINE,
     .flags = LQ_METHOD_GROUPWISE,
@@ -477,4 +508,5 @@ const struct lqi_method lqi_method_affine = {
     .encode = affine_encode,
     .encode_nested = affine_encode_nested,
     .decode = affine_decode,
+    .strip = affine_strip,
 };

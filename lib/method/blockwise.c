@@ -222,6 +222,12 @@ void lqi_blockwise_encode(struct lqi_job *job, uint64_t first, uint64_t count)
                     first, count);
 }
 
+static const float *values_of(const struct lqi_store *store)
+{
+  const struct lqi_span *book = &store->plane[LQI_CODEBOOK];
+  return book->bytes != 0 ? book->data : store->method->codec->value;
+}
+
 /* f32 scales of blocks first .. first + count - 1: the plane itself, or expanded into `room`. */
 static const float *scales_of(const struct lqi_store *store, const struct lqi_kernels *kern,
                               uint64_t first, size_t count, float *room)
@@ -253,8 +259,7 @@ void lqi_blockwise_decode(const struct lqi_store *store, const struct lqi_kernel
                           uint64_t first, uint64_t count, int32_t dtype, void *out, int stream)
 {
   const struct lqi_block_codec *codec = store->method->codec;
-  const float *value =
-      store->plane[LQI_CODEBOOK].bytes ? store->plane[LQI_CODEBOOK].data : codec->value;
+  const float *value = values_of(store);
   uint64_t size = store->block_size, head = lqi_min_u64(count, (size - first % size) % size);
   uint64_t blocks = size % 8 == 0 ? (count - head) / size : 0;
   decode_parts(store, kern, value, first, head, dtype, out);
@@ -271,4 +276,22 @@ void lqi_blockwise_decode(const struct lqi_store *store, const struct lqi_kernel
   uint64_t done = head + blocks * size;
   decode_parts(store, kern, value, first + done, count - done, dtype,
                lqi_element_mut(out, dtype, done));
+}
+
+int lqi_blockwise_strip(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
+                        uint64_t rows, float *grids, struct lqi_strip *out)
+{
+  uint64_t cols = store->shape.cols, size = store->block_size, blocks = cols / size;
+  if (size % LQI_PIECE != 0 || cols % size != 0)
+    return -1;
+  *out = (struct lqi_strip){
+      .codes = (const uint8_t *)store->plane[LQI_CODES].data + row * cols / 2,
+      .row_bytes = (size_t)(cols / 2),
+      .grid = scales_of(store, kern, row * blocks, (size_t)(rows * blocks), grids),
+      .grid_step = (size_t)blocks,
+      .numbers = 1,
+      .group = (size_t)size,
+      .book = values_of(store),
+  };
+  return LQI_FORM_BOOK4;
 }

@@ -44,6 +44,10 @@ void lqi_blockwise_encode(struct lqi_job *job, uint64_t first, uint64_t count);
 void lqi_blockwise_decode(const struct lqi_store *store, const struct lqi_kernels *kern,
                           uint64_t first, uint64_t count, int32_t dtype, void *out, int stream);
 
+/* For 4-bit methods; has a form where blocks are whole pieces of columns and divide the rows. */
+int lqi_blockwise_strip(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
+                        uint64_t rows, float *grids, struct lqi_strip *out);
+
 /* The rule of encode on explicit arguments: blocks first .. first + count - 1 of the job's source.
  */
 void lqi_encode_blocks(struct lqi_job *job, const struct lqi_block_codec *codec, uint8_t *codes,

@@ -233,6 +233,23 @@ static void int8_decode(const struct lqi_store *store, const struct lqi_kernels 
   }
 }
 
+static int int8_strip(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
+                      uint64_t rows, float *grids, struct lqi_strip *out)
+{
+  (void)kern, (void)rows, (void)grids;
+  if (store->plane[LQI_OUTLIERS].bytes != 0)
+    return -1;
+  *out = (struct lqi_strip){
+      .codes = (const uint8_t *)store->plane[LQI_CODES].data + row * store->shape.cols,
+      .row_bytes = (size_t)store->shape.cols,
+      .grid = (const float *)store->plane[LQI_SCALES].data + row,
+      .grid_step = 1,
+      .numbers = 1,
+      .group = (size_t)store->shape.cols,
+  };
+  return LQI_FORM_I8;
+}
+
 const struct lqi_method lqi_method_int8 = {
     .id = LQ_INT8,
     .flags = LQ_METHOD_ROWWISE,
@@ -245,4 +262,5 @@ const struct lqi_method lqi_method_int8 = {
     .units = int8_units,
     .encode = int8_encode,
     .decode = int8_decode,
+    .strip = int8_strip,
 };

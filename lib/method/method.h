@@ -114,6 +114,9 @@ struct lqi_job {
 struct lqi_block_codec;
 struct lqi_grid_ops;
 
+/* Scale and zero point of every piece of a row. */
+#define LQI_STRIP_GRIDS(columns) ((columns) / LQI_PIECE * 2)
+
 /*
  * The vtable. A storing method fills what is needed to size, encode and decode planes. A choosing
  * method has `choose` and leaves those slots empty: they are its storage's. Slots that may be NULL
@@ -164,6 +167,15 @@ struct lqi_method {
    */
   void (*decode)(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t first,
                  uint64_t count, int32_t dtype, void *out, int stream);
+
+  /*
+   * Rows row .. row + rows - 1 as kernels multiply them without decoding first: *out, and the form
+   * (enum lqi_form); -1 if this tensor's rows have none. Columns are a multiple of LQI_PIECE. Grids
+   * that are not a plane as they stand go to `grids`, LQI_STRIP_GRIDS(columns) floats a row. NULL:
+   * never.
+   */
+  int (*strip)(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
+               uint64_t rows, float *grids, struct lqi_strip *out);
 };
 
 /* registry.c: the methods, in the order of their ids. */

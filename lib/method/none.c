@@ -56,6 +56,18 @@ static void none_decode(const struct lqi_store *store, const struct lqi_kernels 
   }
 }
 
+static int none_strip(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
+                      uint64_t rows, float *grids, struct lqi_strip *out)
+{
+  (void)kern, (void)rows, (void)grids;
+  uint64_t bytes = store->shape.cols * lqi_dtype_size(store->dtype);
+  *out = (struct lqi_strip){
+      .codes = (const uint8_t *)store->plane[LQI_CODES].data + row * bytes,
+      .row_bytes = (size_t)bytes,
+  };
+  return LQI_FORM_F32 + (int)lqi_float_index(store->dtype);
+}
+
 const struct lqi_method lqi_method_none = {
     .id = LQ_NONE,
     .name = "none",
@@ -65,4 +77,5 @@ const struct lqi_method lqi_method_none = {
     .units = none_units,
     .encode = none_encode,
     .decode = none_decode,
+    .strip = none_strip,
 };

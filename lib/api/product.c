@@ -1,0 +1,353 @@
+/*
+ * product.c - y = x W^T and its integer twin.
+ *
+ * Owns: cutting a product into tasks and bands of rows, work space, conversion of x and y.
+ * Must not know: any one method; an encoded tensor shows its rows through its vtable.
+ *
+ * x becomes paired rows of f32 (kern.h), some hundred at a time. A task takes bands of rows of W.
+ * Few rows of x: codes are decoded in registers. Many: a band is decoded once, to paired rows that
+ * stay in a second-level cache, and all of x passes over it in pieces of columns that stay in the
+ * first. The sums have the same order either way.
+ */
+#include "handle.h"
+
+#include "../method/registry.h"
+
+#include <string.h>
+
+/* Nearest f32 to 1 / 127^2, and what bitsandbytes has in its place (a digit is missing
+ * there: 6.2e-05 times 1 + 1.8e-5). */
+#define INT8_PRODUCT_BITS 0x38820610u
+#define INT8_PRODUCT_REFERENCE_BITS 0x388206aau
+
+/* Rows of x that are paired at a time. */
+#define X_BLOCK 512
+
+/* Rows of x that pass over a decoded band at a time, and columns; multiples of every kernel's tile.
+ */
+#define X_ROWS 48
+#define X_COLUMNS 512
+
+/* Most rows of x whose products decode in registers, each LQI_STRIP_M of them anew. */
+#define FUSED_ROWS 8
+
+/* Rows of W whose results wait in work space where nothing is decoded to it. */
+#define FUSED_BAND 32
+
+struct product {
+  const struct lqi_store *weight;
+  const struct lqi_store *x_codes; /* lq_matmul_int8 */
+  const struct lqi_kernels *kern;
+  uint64_t first, rows; /* of W */
+  uint64_t m;
+  const float *x; /* [m, x_stride] paired */
+  uint64_t x_stride;
+  const float *bias;
+  int32_t y_dtype;
+  void *y;
+  uint64_t y_stride;
+  float step;        /* lq_matmul_int8 */
+  uint64_t band;     /* rows of W at a time */
+  char *rooms;       /* of each task */
+  uint64_t room;     /* bytes of one */
+  uint64_t per_task; /* rows of W a task */
+};
+
+/* The work space of a task, cut from its bytes. */
+struct product_room {
+  float *decoded; /* [band][x_stride], paired */
+  float *natural; /* a row as the method decodes it */
+  float *grids;   /* of a band */
+  float *sums;    /* [X_ROWS][band][16] */
+  float *tile;    /* [X_ROWS][band] */
+};
+
+static uint64_t paired(uint64_t k)
+{
+  return lqi_ceil_div(k, LQI_PIECE) * LQI_PIECE;
+}
+
+/* Bytes of a room; its parts for the task of that index, if `out` is not NULL. */
+static uint64_t cut_room(const struct product *p, uint32_t index, struct product_room *out)
+{
+  uint64_t k = paired(p->weight->shape.cols), band = paired(p->band);
+  uint64_t decoded = band * k, grids = band * LQI_STRIP_GRIDS(k), sums = X_ROWS * band * 16;
+  uint64_t floats = decoded + k + grids + sums + X_ROWS * band;
+  if (out != NULL) {
+    float *at = (float *)(void *)(p->rooms + index * p->room);
+    *out = (struct product_room){at, at + decoded, at + decoded + k, at + decoded + k + grids,
+                                 at + decoded + k + grids + sums};
+  }
+  return lqi_ceil_div(floats * sizeof(float), LQI_ALIGNMENT) * LQI_ALIGNMENT;
+}
+
+/* tile[rows][band] + bias to rows first .. of y at column n. */
+static void store_tile(const struct product *p, float *tile, uint64_t first, uint64_t rows,
+                       uint64_t n, uint64_t count)
+{
+  for (uint64_t i = 0; i < rows; i++, tile += p->band) {
+    if (p->bias != NULL)
+      for (uint64_t j = 0; j < count; j++)
+        tile[j] += p->bias[n + j];
+    void *y = lqi_element_mut(p->y, p->y_dtype, (first + i) * p->y_stride + n);
+    if (p->y_dtype == LQ_F32)
+      memcpy(y, tile, count * sizeof *tile);
+    else
+      p->kern->narrow[lqi_float_index(p->y_dtype)](tile, (size_t)count, y);
+  }
+}
+
+/* A band through its strip, LQI_STRIP_M rows of x at a time. */
+static void fused_band(const struct product *p, const struct lqi_strip *strip, int form,
+                       const struct product_room *room, uint64_t n, uint64_t count)
+{
+  for (uint64_t i = 0, m; i < p->m; i += m) {
+    m = lqi_min_u64(LQI_STRIP_M, p->m - i);
+    p->kern->strip_dots[form](strip, (size_t)count, (size_t)p->weight->shape.cols,
+                              p->x + i * p->x_stride, (size_t)p->x_stride, (size_t)m, room->tile,
+                              (size_t)p->band);
+    store_tile(p, room->tile, i, m, n, count);
+  }
+}
+
+/* Rows row .. of W to room->decoded. */
+static void decode_band(const struct product *p, const struct lqi_strip *strip, int form,
+                        const struct product_room *room, uint64_t row, uint64_t count)
+{
+  uint64_t k = p->weight->shape.cols;
+  if (form >= 0) {
+    p->kern->strip_pair[form](strip, (size_t)count, (size_t)k, room->decoded, (size_t)p->x_stride);
+    return;
+  }
+  for (uint64_t r = 0; r < count; r++) {
+    p->weight->method->decode(p->weight, p->kern, (row + r) * k, k, LQ_F32, room->natural, 0);
+    p->kern->pair[0](room->natural, (size_t)k, room->decoded + r * p->x_stride);
+  }
+}
+
+static void decoded_band(const struct product *p, const struct product_room *room, uint64_t n,
+                         uint64_t count)
+{
+  uint64_t k = p->x_stride;
+  for (uint64_t i = 0; i < p->m; i += X_ROWS) {
+    uint64_t rows = lqi_min_u64(X_ROWS, p->m - i), c = 0;
+    do {
+      uint64_t columns = lqi_min_u64(X_COLUMNS, k - c);
+      struct lqi_rows a = {room->decoded + c, (size_t)k, (size_t)count};
+      struct lqi_rows b = {p->x + i * k + c, (size_t)k, (size_t)rows};
+      int stage = (c == 0 ? LQI_DOTS_BEGIN : 0) | (c + columns == k ? LQI_DOTS_END : 0);
+      p->kern->dots(a, b, (size_t)columns, stage, room->sums, room->tile, (size_t)p->band);
+      c += columns;
+    } while (c < k);
+    store_tile(p, room->tile, i, rows, n, count);
+  }
+}
+
+static void product_task(void *arg, uint32_t index)
+{
+  const struct product *p = arg;
+  const struct lqi_method *method = p->weight->method;
+  uint64_t begin = index * p->per_task, end = lqi_min_u64(begin + p->per_task, p->rows);
+  struct product_room room;
+  cut_room(p, index, &room);
+  for (uint64_t n = begin, count; n < end; n += count) {
+    struct lqi_strip strip = {0};
+    int form = -1;
+    count = lqi_min_u64(p->band, end - n);
+    if (method->strip != NULL && p->x_stride != 0 && p->x_stride == p->weight->shape.cols)
+      form = method->strip(p->weight, p->kern, p->first + n, count, room.grids, &strip);
+    if (form >= 0 && p->m <= FUSED_ROWS) {
+      fused_band(p, &strip, form, &room, n, count);
+    } else {
+      decode_band(p, &strip, form, &room, p->first + n, count);
+      decoded_band(p, &room, n, count);
+    }
+  }
+}
+
+/* As many rows as stay in a second-level cache, but whole tiles. */
+static uint64_t band_of(uint64_t cols, uint64_t rows)
+{
+  uint64_t band = (UINT64_C(1) << 16) / (cols | 1) / 4 * 4;
+  return lqi_min_u64(band < 4 ? 4 : band > FUSED_BAND ? FUSED_BAND : band, rows);
+}
+
+/* Work space for as many tasks as may run at once; 0 rows: no work. */
+static lq_status run_product(const struct lqi_mem *mem, const struct lqi_par *par,
+                             struct product *p, lq_task_fn task)
+{
+  uint64_t k = p->weight->shape.cols, bytes;
+  if (p->rows == 0 || p->m == 0)
+    return LQ_OK;
+  p->band = band_of(k, p->rows);
+  uint64_t bands = lqi_ceil_div(p->rows, p->band);
+  uint64_t workers =
+      p->rows * k * p->m < LQI_TASK_ELEMENTS ? 1 : lqi_min_u64(lqi_par_workers(par), bands);
+  p->per_task = lqi_ceil_div(bands, workers) * p->band;
+  uint64_t tasks = lqi_ceil_div(p->rows, p->per_task);
+  p->room = cut_room(p, 0, NULL);
+  if (k > UINT64_MAX >> 16 || lqi_mul_overflows(p->room, tasks, &bytes))
+    return LQ_E_OVERFLOW;
+  p->rooms = lqi_alloc(mem, bytes);
+  if (p->rooms == NULL)
+    return LQ_E_MEMORY;
+  lqi_parallel(par, (uint32_t)tasks, task, p);
+  lqi_free(mem, p->rooms, bytes);
+  return LQ_OK;
+}
+
+static int misaligned(const void *p, int32_t dtype)
+{
+  return (uintptr_t)p % lqi_dtype_size(dtype) != 0;
+}
+
+/* The caller's x, of which X_BLOCK rows at a time are paired and multiplied. */
+struct input {
+  uint64_t m, stride;
+  int32_t dtype;
+  const void *x;
+};
+
+static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par *par,
+                                 struct product *p, const struct input *in)
+{
+  uint64_t k = p->weight->shape.cols, most = lqi_min_u64(in->m, X_BLOCK), bytes;
+  void *y = p->y;
+  lq_status s = LQ_OK;
+  p->x_stride = paired(k);
+  if (lqi_mul_overflows(most * sizeof(float), p->x_stride, &bytes))
+    return LQ_E_OVERFLOW;
+  float *x = lqi_alloc(mem, bytes);
+  if (x == NULL)
+    return LQ_E_MEMORY;
+  p->x = x;
+  for (uint64_t i = 0; i < in->m && s == LQ_OK; i += p->m) {
+    p->m = lqi_min_u64(most, in->m - i);
+    p->y = lqi_element_mut(y, p->y_dtype, i * p->y_stride);
+    for (uint64_t r = 0; r < p->m; r++)
+      p->kern->pair[lqi_float_index(in->dtype)](lqi_element(in->x, in->dtype, (i + r) * in->stride),
+                                                (size_t)k, x + r * p->x_stride);
+    s = run_product(mem, par, p, product_task);
+  }
+  lqi_free(mem, x, bytes);
+  return s;
+}
+
+LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uint64_t rows,
+                                uint64_t m, int32_t x_dtype, const void *x, uint64_t x_stride,
+                                const float *bias, int32_t y_dtype, void *y, uint64_t y_stride,
+                                const lq_config *how)
+{
+  if (weight == NULL || !lqi_is_float(x_dtype) || !lqi_is_float(y_dtype))
+    return LQ_E_ARGUMENT;
+  const struct lqi_shape *shape = &weight->store.shape;
+  if (first_row > shape->rows || rows > shape->rows - first_row)
+    return LQ_E_SHAPE;
+  if (m != 0 && ((x == NULL && shape->cols != 0) || (y == NULL && rows != 0)))
+    return LQ_E_ARGUMENT;
+  if (misaligned(x, x_dtype) || misaligned(y, y_dtype) || misaligned(bias, LQ_F32))
+    return LQ_E_ARGUMENT;
+  if (m > 1 && (x_stride < shape->cols || y_stride < rows))
+    return LQ_E_SHAPE;
+  if (m == 0 || rows == 0)
+    return LQ_OK;
+  struct lqi_par par = lqi_par_of(how);
+  struct input in = {.m = m, .stride = x_stride, .dtype = x_dtype, .x = x};
+  struct product p = {
+      .weight = &weight->store,
+      .kern = lqi_kernels(),
+      .first = first_row,
+      .rows = rows,
+      .bias = bias,
+      .y_dtype = y_dtype,
+      .y = y,
+      .y_stride = y_stride,
+  };
+  return multiply_blocks(&weight->mem, &par, &p, &in);
+}
+
+LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x,
+                           uint64_t x_stride, const float *bias, int32_t y_dtype, void *y,
+                           uint64_t y_stride, const lq_config *how)
+{
+  uint64_t rows = weight != NULL ? weight->store.shape.rows : 0;
+  return lq_matmul_rows(weight, 0, rows, m, x_dtype, x, x_stride, bias, y_dtype, y, y_stride, how);
+}
+
+/* Products of the dense columns of x with the decoded columns of W, in rising order of columns. */
+static float outlier_product(const struct product *p, uint64_t i, const float *row)
+{
+  const struct lqi_store *x = p->x_codes;
+  const int64_t *columns = x->plane[LQI_OUTLIER_COLUMNS].data;
+  float sum = 0.0f;
+  for (uint64_t c = 0; c < x->outliers; c++)
+    sum += lqi_load(x->plane[LQI_OUTLIERS].data, x->dtype, i * x->outliers + c) * row[columns[c]];
+  return sum;
+}
+
+static void int8_task(void *arg, uint32_t index)
+{
+  const struct product *p = arg;
+  const struct lqi_store *x = p->x_codes;
+  uint64_t k = p->weight->shape.cols, first = index * p->per_task;
+  uint64_t end = lqi_min_u64(first + p->per_task, p->rows);
+  const int8_t *w_codes = p->weight->plane[LQI_CODES].data, *codes = x->plane[LQI_CODES].data;
+  const float *w_scales = p->weight->plane[LQI_SCALES].data, *x_scales = x->plane[LQI_SCALES].data;
+  int dense = x->plane[LQI_OUTLIERS].bytes != 0;
+  struct product_room room;
+  cut_room(p, index, &room);
+  float *row = room.natural;
+  for (uint64_t n = first; n < end; n++) {
+    if (dense)
+      p->weight->method->decode(p->weight, p->kern, n * k, k, LQ_F32, row, 0);
+    for (uint64_t i = 0; i < p->m; i++) {
+      int32_t sum = p->kern->dot_i8(codes + i * k, w_codes + n * k, (size_t)k);
+      if (p->y_dtype == LQ_I32) {
+        ((int32_t *)p->y)[i * p->y_stride + n] = sum;
+        continue;
+      }
+      float y = ((float)sum * (x_scales[i] * w_scales[n])) * p->step;
+      y = p->bias != NULL ? y + p->bias[n] : y;
+      lqi_store(p->y, p->y_dtype, i * p->y_stride + n, dense ? y + outlier_product(p, i, row) : y);
+    }
+  }
+}
+
+/* int32 holds 127 * 127 * K exactly up to here. */
+#define INT8_MOST_COLUMNS 131071
+
+LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, const float *bias,
+                                int32_t y_dtype, void *y, uint64_t y_stride, const lq_config *how)
+{
+  if (weight == NULL || x == NULL || (y_dtype != LQ_I32 && !lqi_is_float(y_dtype)) ||
+      (bias && y_dtype == LQ_I32))
+    return LQ_E_ARGUMENT;
+  const struct lqi_shape *shape = &weight->store.shape;
+  if (weight->store.method != &lqi_method_int8 || x->store.method != &lqi_method_int8)
+    return LQ_E_UNSUPPORTED;
+  if (shape->cols != x->store.shape.cols)
+    return LQ_E_SHAPE;
+  if (shape->cols > INT8_MOST_COLUMNS || weight->store.plane[LQI_OUTLIERS].bytes != 0)
+    return LQ_E_UNSUPPORTED;
+  uint64_t m = x->store.shape.rows;
+  if ((y == NULL && m != 0 && shape->rows != 0) || misaligned(y, y_dtype) ||
+      misaligned(bias, LQ_F32))
+    return LQ_E_ARGUMENT;
+  if (m > 1 && y_stride < shape->rows)
+    return LQ_E_SHAPE;
+  struct lqi_par par = lqi_par_of(how);
+  int reference = how != NULL && how->compat == LQ_COMPAT_BITSANDBYTES_CPU;
+  struct product p = {
+      .weight = &weight->store,
+      .x_codes = &x->store,
+      .kern = lqi_kernels(),
+      .rows = shape->rows,
+      .m = m,
+      .bias = bias,
+      .y_dtype = y_dtype,
+      .y = y,
+      .y_stride = y_stride,
+      .step = lqi_f32_from_bits(reference ? INT8_PRODUCT_REFERENCE_BITS : INT8_PRODUCT_BITS),
+  };
+  return run_product(&weight->mem, &par, &p, int8_task);
+}

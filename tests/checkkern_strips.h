@@ -1,0 +1,136 @@
+/*
+ * checkkern_strips.h - the part of checkkern.c about products of paired rows and of coded rows.
+ *
+ * Included once, behind the random data of checkkern.c, which it uses.
+ */
+#ifndef TESTS_CHECKKERN_STRIPS_H
+#define TESTS_CHECKKERN_STRIPS_H
+
+static void check_pair(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  size_t n = random_count(), full = (n + LQI_PIECE - 1) / LQI_PIECE * LQI_PIECE;
+  void *x = place(&input[0], n, lqi_dtype_size(dtype_of(d)), random_shift());
+  fill(x, d, n, 64, NULL, 0);
+  float *want = place(&expected[0], full, 4, 0), *got = place(&output[0], full, 4, random_shift());
+  c->pair[d](x, n, want);
+  k->pair[d](x, n, got);
+  CHECK(same_floats(got, want, 0, full), "n %zu", n);
+}
+
+/* Whole, and in two ranges whose chains wait between. */
+static void check_dots(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  enum { WHOLE = LQI_DOTS_BEGIN | LQI_DOTS_END };
+  (void)d;
+  size_t n = LQI_PIECE * random_below(4), first = LQI_PIECE * random_below(n / LQI_PIECE + 1);
+  size_t rows_a = random_below(10), rows_b = random_below(16);
+  size_t stride_a = n + random_below(5), stride_b = n + random_below(5), stride = rows_a + 3;
+  float *a = place(&input[0], rows_a ? (rows_a - 1) * stride_a + n : 0, 4, random_shift());
+  float *b = place(&input[1], rows_b ? (rows_b - 1) * stride_b + n : 0, 4, random_shift());
+  fill(a, 0, input[0].bytes / 4, 64, NULL, 0);
+  fill(b, 0, input[1].bytes / 4, 64, NULL, 0);
+  struct lqi_rows rows[2] = {{a, stride_a, rows_a}, {b, stride_b, rows_b}};
+  struct lqi_rows rest[2] = {{a + first, stride_a, rows_a}, {b + first, stride_b, rows_b}};
+  size_t count = rows_a && rows_b ? (rows_b - 1) * stride + rows_a : 0;
+  float *want = place(&expected[0], count, 4, 0), *got = place(&output[0], count, 4, 1);
+  float *sums = place(&output[1], rows_a * rows_b * 16, 4, random_shift());
+  c->dots(rows[0], rows[1], n, WHOLE, sums, want, stride);
+  k->dots(rows[0], rows[1], n, WHOLE, sums, got, stride);
+  CHECK(same_floats(got, want, 0, count), "%zu x %zu rows of %zu", rows_a, rows_b, n);
+  k->dots(rows[0], rows[1], first, LQI_DOTS_BEGIN, sums, got, stride);
+  k->dots(rest[0], rest[1], n - first, LQI_DOTS_END, sums, got, stride);
+  CHECK(same_floats(got, want, 0, count), "%zu x %zu rows of %zu and %zu", rows_a, rows_b, first,
+        n - first);
+}
+
+struct strip_case {
+  int form;
+  size_t rows, columns;
+  struct lqi_strip w;
+};
+
+/* Random codes and grids, each of exactly the bytes that they need. */
+static struct strip_case random_strip(void)
+{
+  static const uint32_t bits[LQI_FORMS] = {4, 4, 3, 2, 8, 8, 32, 16, 16};
+  static float book[16];
+  struct strip_case s = {.form = (int)random_below(LQI_FORMS), .rows = random_below(11)};
+  size_t groups = random_below(4), group = LQI_PIECE * (1 + random_below(5));
+  int dense = s.form >= LQI_FORM_F32;
+  s.columns = groups * group;
+  size_t bytes = s.columns / 8 * bits[s.form], gap = random_below(3) * 4;
+  s.w.row_bytes = bytes + gap;
+  s.w.group = group;
+  s.w.numbers = s.form == LQI_FORM_BOOK4 || s.form == LQI_FORM_I8 ? 1 : 2;
+  s.w.grid_step = groups * s.w.numbers + random_below(3);
+  size_t code_bytes = s.rows ? (s.rows - 1) * s.w.row_bytes + bytes : 0;
+  uint8_t *codes = place(&input[0], code_bytes / 4, 4, random_shift());
+  for (size_t i = 0; i < code_bytes; i++)
+    codes[i] = (uint8_t)rng_u64(&seed);
+  if (dense)
+    fill(codes, (uint32_t)(s.form - LQI_FORM_F32), code_bytes * 8 / bits[s.form], 64, NULL, 0);
+  s.w.codes = codes;
+  size_t numbers = s.rows ? (s.rows - 1) * s.w.grid_step + groups * s.w.numbers : 0;
+  float *grid = place(&input[1], numbers, 4, random_shift());
+  for (size_t i = 0; i < numbers; i++)
+    grid[i] = s.w.numbers == 2 && i % 2 ? (float)random_below(16) : random_value(NORMAL, 0.05f);
+  s.w.grid = grid;
+  for (size_t i = 0; i < 16; i++)
+    book[i] = s.form == LQI_FORM_BOOK4 ? random_value(NORMAL, 1.0f)
+                                       : (float)(i % (1u << bits[s.form] % 8));
+  s.w.book = book;
+  return s;
+}
+
+static void check_strip_pair(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  (void)d;
+  struct strip_case s = random_strip();
+  size_t stride = s.columns + random_below(3);
+  size_t count = s.rows ? (s.rows - 1) * stride + s.columns : 0;
+  float *want = place(&expected[0], count, 4, 0), *got = place(&output[0], count, 4, 1);
+  c->strip_pair[s.form](&s.w, s.rows, s.columns, want, stride);
+  k->strip_pair[s.form](&s.w, s.rows, s.columns, got, stride);
+  CHECK(same_floats(got, want, 0, count), "form %d, %zu rows of %zu", s.form, s.rows, s.columns);
+}
+
+/* Against the C kernel, and against dots of the decoded rows: both ways must have the same bits. */
+static void check_strip_dots(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  (void)d;
+  static float decoded[11 * 480], sums[11 * LQI_STRIP_M * 16];
+  struct strip_case s = random_strip();
+  size_t m = random_below(LQI_STRIP_M + 1), x_stride = s.columns + random_below(3);
+  size_t stride = s.rows + random_below(3);
+  size_t x_count = m ? (m - 1) * x_stride + s.columns : 0;
+  size_t count = m && s.rows ? (m - 1) * stride + s.rows : 0;
+  float *x = place(&input[2], x_count, 4, random_shift());
+  fill(x, 0, x_count, 64, NULL, 0);
+  float *want = place(&expected[0], count, 4, 0), *got = place(&output[0], count, 4, 1);
+  c->strip_dots[s.form](&s.w, s.rows, s.columns, x, x_stride, m, want, stride);
+  k->strip_dots[s.form](&s.w, s.rows, s.columns, x, x_stride, m, got, stride);
+  CHECK(same_floats(got, want, 0, count), "form %d, %zu rows of %zu, m %zu", s.form, s.rows,
+        s.columns, m);
+  k->strip_pair[s.form](&s.w, s.rows, s.columns, decoded, 480);
+  k->dots((struct lqi_rows){decoded, 480, s.rows}, (struct lqi_rows){x, x_stride, m}, s.columns,
+          LQI_DOTS_BEGIN | LQI_DOTS_END, sums, got, stride);
+  CHECK(same_floats(got, want, 0, count), "decoded first: form %d, %zu rows of %zu, m %zu", s.form,
+        s.rows, s.columns, m);
+}
+
+static void time_pair(const struct lqi_kernels *k, uint32_t d, const struct work *w)
+{
+  k->pair[d](w->x, w->n, w->y);
+}
+
+/* As many products of 512 as the work has elements, times 48. */
+static void time_dots(const struct lqi_kernels *k, uint32_t d, const struct work *w)
+{
+  static float sums[4 * 48 * 16];
+  (void)d;
+  for (size_t i = 0; i + 2048 <= w->n; i += 2048)
+    k->dots((struct lqi_rows){w->x + i, 512, 4}, (struct lqi_rows){w->x, 512, 48}, 512,
+            LQI_DOTS_BEGIN | LQI_DOTS_END, sums, w->y, 4);
+}
+
+#endif
