@@ -71,12 +71,16 @@ void lqi_dots_c(struct lqi_rows a, struct lqi_rows b, size_t n, int stage, float
 LQI_INLINE uint32_t strip_c_code(const uint8_t *row, int form, size_t k)
 {
   size_t bit;
+  uint32_t code;
   switch (form) {
   case LQI_FORM_BOOK4: return row[k / 2] >> (k % 2 ? 0 : 4) & 15u;
   case LQI_FORM_LOW4: return row[k / 2] >> (k % 2 ? 4 : 0) & 15u;
   case LQI_FORM_LOW3:
     bit = 3 * k;
-    return (row[bit / 8] >> bit % 8 | (bit % 8 > 5 ? row[bit / 8 + 1] << (8 - bit % 8) : 0)) & 7u;
+    code = row[bit / 8];
+    if (bit % 8 > 5)
+      code |= (uint32_t)row[bit / 8 + 1] << 8;
+    return code >> bit % 8 & 7u;
   case LQI_FORM_LOW2: return row[k / 4] >> 2 * (k % 4) & 3u;
   default: return row[k];
   }
