@@ -214,8 +214,22 @@ enum {
                                  corrected weights; default 1 */
   LQ_KEY_DAMPING = 410,       /* gptq: added to the diagonal of the Hessian, as a share of its mean;
                            at least 1e-6 is in force; default 0.01 */
+  LQ_KEY_COMPUTE = 800,       /* products, choice: exact, fast; default exact */
   LQ_KEY_THREADS = 900 /* threads of a call; 0: as many as OpenMP offers, 1: the caller's alone */
 };
+
+/*
+ * Values of LQ_KEY_COMPUTE: how lq_matmul computes.
+ *   EXACT  in f32, the same bits on every machine.
+ *   FAST   up to 8 rows of x, of nf4, fp4, int8 and affine of 4 and 8 bits with blocks that are
+ *          multiples of 64 and divide the columns, in 16-bit fixed point: x and weights become
+ *          integers, whose products are exact; the rest is as EXACT. Also the same bits on every
+ *          machine. With X the largest |x| of 64 columns, s the scale of a weight's block and M the
+ *          largest of its code book, each product x w is off by at most
+ *            |w| X / 65000 + |x| s M / 32000  (nf4, fp4),   |w| X / 65000  (affine, int8),
+ *          beside what the f32 sums round. A row of x that holds NaN or infinity gives NaN.
+ */
+enum { LQ_COMPUTE_EXACT = 0, LQ_COMPUTE_FAST = 1 };
 
 /* Values of LQ_KEY_COMPAT. */
 enum { LQ_COMPAT_NONE = 0, LQ_COMPAT_BITSANDBYTES_CPU = 1, LQ_COMPAT_GPTQ = 2 };

@@ -540,6 +540,7 @@ static const struct row {
     {"dots", check_dots, time_dots, 1, 1, 0},
     {"strip_pair", check_strip_pair, NULL, 1, 0, 0},
     {"strip_dots", check_strip_dots, NULL, 1, 0, 0}, /* timed by quant bench */
+    {"fixed_dots", check_fixed_dots, NULL, 1, 0, 0},
     {"spread", check_spread, NULL, 1, 2, 0},
     {"deviation", check_deviation, time_deviation, 1, 2, 0},
     {"tile_f32", check_tile_f32, NULL, 1, 0, 0}, /* timed by test_linalg */

@@ -118,6 +118,35 @@ static void check_strip_dots(const struct lqi_kernels *k, const struct lqi_kerne
         s.rows, s.columns, m);
 }
 
+/* The integers have the level's own order, so that scales and products alone can be compared. */
+static void check_fixed_dots(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  enum { ROWS = LQI_STRIP_M, MOST = 480 };
+  (void)d;
+  static int16_t q[2][ROWS * MOST];
+  struct strip_case s = random_strip();
+  size_t m = random_below(ROWS + 1), units = s.columns / LQI_UNIT,
+         stride = s.rows + random_below(3);
+  if (s.w.group % LQI_UNIT != 0 || c->fixed_dots[s.form] == NULL)
+    return;
+  CHECK(k->fixed_dots[s.form] != NULL, "form %d has no fixed point", s.form);
+  float *x = place(&input[2], m * s.columns, 4, random_shift());
+  fill(x, 0, m * s.columns, 64, NULL, 0);
+  float *want_t = place(&expected[1], m * units, 4, 0), *t = place(&output[1], m * units, 4, 1);
+  struct lqi_fixed want_x = {q[0], want_t, s.columns}, got_x = {q[1], t, s.columns};
+  for (size_t j = 0; j < m; j++) {
+    c->fix(x + j * s.columns, s.columns, &want_x, j);
+    k->fix(x + j * s.columns, s.columns, &got_x, j);
+  }
+  CHECK(same_floats(t, want_t, 0, m * units), "scales of %zu units", m * units);
+  size_t count = m && s.rows ? (m - 1) * stride + s.rows : 0;
+  float *want = place(&expected[0], count, 4, 0), *got = place(&output[0], count, 4, 1);
+  c->fixed_dots[s.form](&s.w, s.rows, s.columns, &want_x, m, want, stride);
+  k->fixed_dots[s.form](&s.w, s.rows, s.columns, &got_x, m, got, stride);
+  CHECK(same_floats(got, want, 0, count), "form %d, %zu rows of %zu, m %zu", s.form, s.rows,
+        s.columns, m);
+}
+
 static void time_pair(const struct lqi_kernels *k, uint32_t d, const struct work *w)
 {
   k->pair[d](w->x, w->n, w->y);

@@ -215,7 +215,7 @@ static void test_keys(void)
       LQ_KEY_BITS,      LQ_KEY_GROUP_SIZE,  LQ_KEY_SYMMETRIC,     LQ_KEY_COMPAT,
       LQ_KEY_NONFINITE, LQ_KEY_ZERO_BORROW, LQ_KEY_THRESHOLD,     LQ_KEY_MSE,
       LQ_KEY_STORAGE,   LQ_KEY_ORDER,       LQ_KEY_STATIC_GROUPS, LQ_KEY_DAMPING,
-      LQ_KEY_THREADS};
+      LQ_KEY_COMPUTE,   LQ_KEY_THREADS};
   const uint32_t count = sizeof known / sizeof *known;
   lq_config *config = new_config("");
   lq_key_info k = {.size = sizeof k};

@@ -14,7 +14,7 @@ struct lq_config {
   struct lqi_par par;
   int64_t method, block_size, nested, nested_block_size, compat, nonfinite;
   int64_t bits, group_size, symmetric, zero_borrow;
-  int64_t storage, order, static_groups;
+  int64_t storage, order, static_groups, compute;
   double threshold, mse, damping;
   struct lqi_text error;
 };

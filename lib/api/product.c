@@ -42,6 +42,7 @@ struct product {
   uint64_t m;
   const float *x; /* [m, x_stride] paired */
   uint64_t x_stride;
+  struct lqi_fixed fixed; /* the same in fixed point, or q NULL */
   const float *bias;
   int32_t y_dtype;
   void *y;
@@ -110,6 +111,24 @@ static void fused_band(const struct product *p, const struct lqi_strip *strip, i
   }
 }
 
+static int takes_fixed(const struct product *p, const struct lqi_strip *strip, int form)
+{
+  return p->fixed.q != NULL && strip->group % LQI_UNIT == 0 && p->kern->fixed_dots[form] != NULL;
+}
+
+static void fixed_band(const struct product *p, const struct lqi_strip *strip, int form,
+                       const struct product_room *room, uint64_t n, uint64_t count)
+{
+  size_t stride = p->fixed.stride;
+  for (uint64_t i = 0, m; i < p->m; i += m) {
+    struct lqi_fixed x = {p->fixed.q + i * stride, p->fixed.t + i * (stride / LQI_UNIT), stride};
+    m = lqi_min_u64(LQI_STRIP_M, p->m - i);
+    p->kern->fixed_dots[form](strip, (size_t)count, stride, &x, (size_t)m, room->tile,
+                              (size_t)p->band);
+    store_tile(p, room->tile, i, m, n, count);
+  }
+}
+
 /* Rows row .. of W to room->decoded. */
 static void decode_band(const struct product *p, const struct lqi_strip *strip, int form,
                         const struct product_room *room, uint64_t row, uint64_t count)
@@ -156,7 +175,9 @@ static void product_task(void *arg, uint32_t index)
     count = lqi_min_u64(p->band, end - n);
     if (method->strip != NULL && p->x_stride != 0 && p->x_stride == p->weight->shape.cols)
       form = method->strip(p->weight, p->kern, p->first + n, count, room.grids, &strip);
-    if (form >= 0 && p->m <= FUSED_ROWS) {
+    if (form >= 0 && takes_fixed(p, &strip, form)) {
+      fixed_band(p, &strip, form, &room, n, count);
+    } else if (form >= 0 && p->m <= FUSED_ROWS) {
       fused_band(p, &strip, form, &room, n, count);
     } else {
       decode_band(p, &strip, form, &room, p->first + n, count);
@@ -206,27 +227,47 @@ struct input {
   uint64_t m, stride;
   int32_t dtype;
   const void *x;
+  int fast;
 };
+
+/* Rows i .. of x to `room`; behind them, if p->fixed has a stride, the same in fixed point. */
+static void take_rows(struct product *p, const struct input *in, uint64_t i, float *room)
+{
+  uint64_t k = p->weight->shape.cols;
+  for (uint64_t r = 0; r < p->m; r++) {
+    float *row = room + r * p->x_stride;
+    p->kern->pair[lqi_float_index(in->dtype)](lqi_element(in->x, in->dtype, (i + r) * in->stride),
+                                              (size_t)k, row);
+    if (p->fixed.q != NULL)
+      p->kern->fix(row, (size_t)k, &p->fixed, (size_t)r);
+  }
+}
 
 static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par *par,
                                  struct product *p, const struct input *in)
 {
-  uint64_t k = p->weight->shape.cols, most = lqi_min_u64(in->m, X_BLOCK), bytes;
+  uint64_t k = p->weight->shape.cols, most = lqi_min_u64(in->m, X_BLOCK), row, bytes;
+  int fixed = in->fast && in->m <= FUSED_ROWS && k % LQI_UNIT == 0;
   void *y = p->y;
   lq_status s = LQ_OK;
   p->x_stride = paired(k);
-  if (lqi_mul_overflows(most * sizeof(float), p->x_stride, &bytes))
+  /* Of a row: floats, integers of half their size, a scale for each unit. */
+  row = p->x_stride + (fixed ? p->x_stride / 2 + p->x_stride / LQI_UNIT : 0);
+  if (lqi_mul_overflows(most * sizeof(float), row, &bytes))
     return LQ_E_OVERFLOW;
   float *x = lqi_alloc(mem, bytes);
   if (x == NULL)
     return LQ_E_MEMORY;
   p->x = x;
+  if (fixed) {
+    float *t = x + most * p->x_stride;
+    p->fixed = (struct lqi_fixed){(int16_t *)(void *)(t + most * (p->x_stride / LQI_UNIT)), t,
+                                  (size_t)p->x_stride};
+  }
   for (uint64_t i = 0; i < in->m && s == LQ_OK; i += p->m) {
     p->m = lqi_min_u64(most, in->m - i);
     p->y = lqi_element_mut(y, p->y_dtype, i * p->y_stride);
-    for (uint64_t r = 0; r < p->m; r++)
-      p->kern->pair[lqi_float_index(in->dtype)](lqi_element(in->x, in->dtype, (i + r) * in->stride),
-                                                (size_t)k, x + r * p->x_stride);
+    take_rows(p, in, i, x);
     s = run_product(mem, par, p, product_task);
   }
   lqi_free(mem, x, bytes);
@@ -252,7 +293,11 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
   if (m == 0 || rows == 0)
     return LQ_OK;
   struct lqi_par par = lqi_par_of(how);
-  struct input in = {.m = m, .stride = x_stride, .dtype = x_dtype, .x = x};
+  struct input in = {.m = m,
+                     .stride = x_stride,
+                     .dtype = x_dtype,
+                     .x = x,
+                     .fast = how != NULL && how->compute == LQ_COMPUTE_FAST};
   struct product p = {
       .weight = &weight->store,
       .kern = lqi_kernels(),

@@ -28,6 +28,12 @@
     [LQI_FORM_BF16] = lqi_##name##_bf16_##isa \
   }
 
+#define FIXED(isa) \
+  { \
+    [LQI_FORM_BOOK4] = lqi_fixed_dots_book4_##isa, [LQI_FORM_LOW4] = lqi_fixed_dots_low4_##isa, \
+    [LQI_FORM_U8] = lqi_fixed_dots_u8_##isa, [LQI_FORM_I8] = lqi_fixed_dots_i8_##isa \
+  }
+
 /* Rows of a tile, then columns and grain of f32 and of f64. */
 #define TILES(isa, narrow, ...) \
   { \
@@ -56,6 +62,8 @@ static const struct lqi_kernels kernels_c = {
     .dots = lqi_dots_c,
     .strip_pair = STRIPS(strip_pair, c),
     .strip_dots = STRIPS(strip_dots, c),
+    .fix = lqi_fix_c,
+    .fixed_dots = FIXED(c),
     .spread = lqi_spread_c,
     .deviation = lqi_deviation_c,
     .dot_i8 = lqi_dot_i8_c,
@@ -85,6 +93,8 @@ static const struct lqi_kernels kernels_avx2 = {
     .dots = lqi_dots_avx2,
     .strip_pair = STRIPS(strip_pair, c),
     .strip_dots = STRIPS(strip_dots, c),
+    .fix = lqi_fix_c,
+    .fixed_dots = FIXED(c),
     .spread = lqi_spread_avx2,
     .deviation = lqi_deviation_avx2,
     .dot_i8 = lqi_dot_i8_avx2,
@@ -112,6 +122,8 @@ static const struct lqi_kernels kernels_avx512 = {
     .dots = lqi_dots_avx512,
     .strip_pair = STRIPS(strip_pair, avx512),
     .strip_dots = STRIPS(strip_dots, avx512),
+    .fix = lqi_fix_avx512,
+    .fixed_dots = FIXED(avx512),
     .spread = lqi_spread_avx512,
     .deviation = lqi_deviation_avx512,
     .dot_i8 = lqi_dot_i8_avx512,
@@ -139,6 +151,8 @@ static const struct lqi_kernels kernels_avx512vbmi = {
     .dots = lqi_dots_avx512,
     .strip_pair = STRIPS(strip_pair, avx512),
     .strip_dots = STRIPS(strip_dots, avx512),
+    .fix = lqi_fix_avx512,
+    .fixed_dots = FIXED(avx512vbmi),
     .spread = lqi_spread_avx512,
     .deviation = lqi_deviation_avx512,
     .dot_i8 = lqi_dot_i8_avx512vbmi,
@@ -170,6 +184,8 @@ static const struct lqi_kernels kernels_neon = {
     .dots = lqi_dots_neon,
     .strip_pair = STRIPS(strip_pair, c),
     .strip_dots = STRIPS(strip_dots, c),
+    .fix = lqi_fix_c,
+    .fixed_dots = FIXED(c),
     .spread = lqi_spread_neon,
     .deviation = lqi_deviation_neon,
     .dot_i8 = lqi_dot_i8_neon,

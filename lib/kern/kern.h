@@ -159,6 +159,35 @@ typedef void lqi_strip_dots_fn(const struct lqi_strip *w, size_t rows, size_t n,
                                size_t x_stride, size_t m, float *out, size_t stride);
 
 /*
+ * The same in 16-bit fixed point, for mode fast. Columns come in units of 64. A row of x has for
+ * each unit u a scale t = max |x| / 32767 and integers q = x / t, rounded to the nearest. Weights
+ * are integers too: of book4 the book times 16383 over its largest magnitude, of low4 and u8 code -
+ * zero, of i8 the code. Chain l sums over the units, rising,
+ *   fma((f32)(sum of w q over columns 4l .. 4l + 3 of the unit), f * t, .)
+ * where f is the scale of the group, times what the book was divided by (i8: times 0x3c010204). The
+ * integer sums are exact, 4 * 16383 * 32767 < 2^31, so every level gives the same bits. Chains are
+ * folded as above.
+ */
+#define LQI_UNIT 64
+
+/* m rows of x: q [m][stride], in an order inside a unit that is the level's own; t [m][stride /
+ * LQI_UNIT]. */
+struct lqi_fixed {
+  int16_t *q;
+  float *t;
+  size_t stride;
+};
+
+/* Row r of `out` from a paired row of n columns, a multiple of 64. A unit whose maximum is below
+ * 2^-100 becomes 0; one that holds NaN or infinity has t = NaN and q = 0. */
+typedef void lqi_fix_fn(const float *x, size_t n, const struct lqi_fixed *out, size_t r);
+
+/* Products with rows 0 .. m - 1 of x, m <= LQI_STRIP_M: out[j * stride + r]. n and `group` are
+ * multiples of 64. NULL in the table: the form has none. */
+typedef void lqi_fixed_dots_fn(const struct lqi_strip *w, size_t rows, size_t n,
+                               const struct lqi_fixed *x, size_t m, float *out, size_t stride);
+
+/*
  * What lq_compare sums over pairs of finite values, in double: lane l takes the elements i = l mod
  * 8 of a call in rising order. Squares and products of widened f32 are exact; only the sums, the
  * difference and its square round.
@@ -286,6 +315,8 @@ struct lqi_kernels {
   lqi_dots_fn *dots;
   lqi_strip_pair_fn *strip_pair[LQI_FORMS];
   lqi_strip_dots_fn *strip_dots[LQI_FORMS];
+  lqi_fix_fn *fix;
+  lqi_fixed_dots_fn *fixed_dots[LQI_FORMS];
   lqi_spread_fn *spread;
   lqi_deviation_fn *deviation;
   lqi_dot_i8_fn *dot_i8;
@@ -310,6 +341,9 @@ void lqi_q4_pack(const struct lqi_q4_book *book, const float *v, size_t n, uint8
 /* out[0..n) = value[code[first + i]] * scale for nibbles first.. of `codes`. */
 void lqi_q4_decode_part(const float *value, const uint8_t *codes, uint64_t first, size_t n,
                         float scale, int32_t dtype, void *out);
+
+/* A book as integers, and what they were multiplied by: value = integer * the result. */
+float lqi_fixed_book(const float book[16], int16_t out[16]);
 
 void lqi_q8_pack(const struct lqi_q8_book *book, const float *v, size_t n, uint8_t *codes);
 void lqi_q8_decode_part(const float *value, const uint8_t *codes, size_t n, float scale,

@@ -60,6 +60,9 @@ LQI_INLINE float lqi_reciprocal(float m)
   lqi_dots_fn lqi_dots_##isa; \
   LQI_DECLARE_STRIPS(strip_pair, isa); \
   LQI_DECLARE_STRIPS(strip_dots, isa); \
+  lqi_fix_fn lqi_fix_##isa; \
+  lqi_fixed_dots_fn lqi_fixed_dots_book4_##isa, lqi_fixed_dots_low4_##isa, \
+      lqi_fixed_dots_u8_##isa, lqi_fixed_dots_i8_##isa; \
   lqi_spread_fn lqi_spread_##isa; \
   lqi_deviation_fn lqi_deviation_##isa; \
   lqi_dot_i8_fn lqi_dot_i8_##isa; \

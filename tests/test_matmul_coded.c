@@ -1,0 +1,230 @@
+/*
+ * test_matmul_coded.c - products whose codes are decoded in registers, or taken in fixed point.
+ *
+ * Sizes that have such a way (columns in whole pieces of 32 or 64), for all methods: the bits are
+ * those of the dense tensor of the decoded weights, of any number of rows of x, of any range of
+ * rows of W; fixed point stays within the bound of libquant.h, at every level with the same bits,
+ * and is not used where it is not promised.
+ */
+#include "helpers.h"
+
+enum { MOST_M = 19, MOST_N = 45, MOST_K = 512 };
+
+static uint64_t random_state = 31;
+static float weights[MOST_N * MOST_K], xs[MOST_M * MOST_K], bias[MOST_N];
+
+static const char *const methods[] = {
+    "method=none",
+    "method=nf4",
+    "method=nf4 nested=1",
+    "method=nf4 block_size=32",
+    "method=fp4 block_size=128",
+    "method=int8",
+    "method=dynamic8",
+    "method=affine group_size=64",
+    "method=affine group_size=128 symmetric=0",
+    "method=affine group_size=32 symmetric=0",
+    "method=affine group_size=-1 symmetric=0 nested=1",
+    "method=affine bits=3 group_size=64 symmetric=0",
+    "method=affine bits=2 group_size=32",
+    "method=affine bits=8 group_size=64 symmetric=0",
+};
+
+struct sizes {
+  uint64_t m, n, k;
+};
+
+static void fill(float *p, uint64_t n)
+{
+  for (uint64_t i = 0; i < n; i++)
+    p[i] = rng_normal(&random_state);
+}
+
+static float *product(const lq_tensor *w, const struct sizes *s, const char *options)
+{
+  float *y = test_alloc((size_t)(s->m * s->n) * sizeof *y);
+  lq_config *how = new_config(options);
+  lq_status status = lq_matmul(w, s->m, LQ_F32, xs, s->k, bias, LQ_F32, y, s->n, how);
+  CHECK(status == LQ_OK, "status %d", status);
+  lq_config_destroy(how);
+  return y;
+}
+
+static void check_same(const float *a, const float *b, uint64_t n, const char *what)
+{
+  CHECK(!memcmp(a, b, (size_t)n * sizeof *a), "%s differs", what);
+}
+
+/* Ranges of rows of W, each with its part of the bias. */
+static void check_rows(const lq_tensor *w, const struct sizes *s, const float *y,
+                       const char *options)
+{
+  float *part = test_alloc((size_t)(s->m * s->n) * sizeof *part);
+  lq_config *how = new_config(options);
+  for (uint64_t first = 0, count; first < s->n; first += count) {
+    count = 1 + rng_below(&random_state, s->n - first);
+    lq_status status = lq_matmul_rows(w, first, count, s->m, LQ_F32, xs, s->k, bias + first, LQ_F32,
+                                      part + first, s->n, how);
+    CHECK(status == LQ_OK, "rows: status %d", status);
+  }
+  check_same(part, y, s->m * s->n, "ranges of rows");
+  CHECK(lq_matmul_rows(w, s->n, 1, 1, LQ_F32, xs, s->k, NULL, LQ_F32, part, s->n, how) ==
+                LQ_E_SHAPE &&
+            lq_matmul_rows(w, 1, UINT64_MAX, 1, LQ_F32, xs, s->k, NULL, LQ_F32, part, s->n, how) ==
+                LQ_E_SHAPE,
+        "rows that are not there");
+  CHECK(lq_matmul_rows(w, s->n, 0, 1, LQ_F32, xs, s->k, NULL, LQ_F32, part, s->n, how) == LQ_OK,
+        "no rows");
+  lq_config_destroy(how);
+  free(part);
+}
+
+static void check_levels(const lq_tensor *w, const struct sizes *s, const float *y,
+                         const char *options)
+{
+  for (int level = 0; level < TEST_LEVELS; level++) {
+    if (!test_level(level))
+      continue;
+    snprintf(test_options, sizeof test_options, "threads=%d", 1 + level);
+    float *other = product(w, s, options);
+    check_same(other, y, s->m * s->n, test_levels[level]);
+    free(other);
+  }
+  lq_cpu_limit(NULL);
+  test_options[0] = 0;
+}
+
+/* The first rows of x alone. */
+static void check_fewer(const lq_tensor *w, const struct sizes *s, const float *y,
+                        const char *options)
+{
+  for (uint64_t m = 1; m < s->m; m++) {
+    struct sizes fewer = {m, s->n, s->k};
+    float *other = product(w, &fewer, options);
+    check_same(other, y, m * s->n, "fewer rows of x");
+    free(other);
+  }
+}
+
+static void check_exact(const lq_tensor *w, const float *decoded, const struct sizes *s)
+{
+  const uint64_t dims[2] = {s->n, s->k};
+  lq_tensor *dense = NULL;
+  float *y = product(w, s, "");
+  lq_tensor_wrap(NULL, LQ_F32, 2, dims, decoded, (size_t)(s->n * s->k) * sizeof *decoded, &dense);
+  float *other = product(dense, s, "");
+  check_same(other, y, s->m * s->n, "the dense tensor");
+  check_levels(w, s, y, "");
+  check_fewer(w, s, y, "");
+  check_rows(w, s, y, "");
+  lq_tensor_destroy(dense);
+  free(other);
+  free(y);
+}
+
+/* The bound of LQ_COMPUTE_FAST, doubled for what the f32 sums round. M is 1 for nf4 and fp4. */
+static double bound(const float *x, const float *w, uint64_t k, double absmax)
+{
+  double sum = 1e-30;
+  for (uint64_t u = 0; u < k; u += 64) {
+    double most = 0;
+    for (uint64_t c = u; c < u + 64 && c < k; c++)
+      most = fmax(most, fabs((double)x[c]));
+    for (uint64_t c = u; c < u + 64 && c < k; c++)
+      sum += fabs((double)w[c]) * most / 65000 + fabs((double)x[c]) * absmax / 32000 +
+             fabs((double)w[c] * (double)x[c]) * 0x1p-18;
+  }
+  return sum;
+}
+
+static void check_fast(const lq_tensor *w, const float *decoded, const struct sizes *s,
+                       const char *method)
+{
+  int book = strstr(method, "nf4") || strstr(method, "fp4");
+  float *y = product(w, s, "compute=fast"), *exact = product(w, s, "");
+  uint64_t bad = 0, equal = 0;
+  for (uint64_t i = 0; i < s->m; i++)
+    for (uint64_t j = 0; j < s->n; j++) {
+      double most = 0, sum = (double)bias[j];
+      for (uint64_t c = 0; c < s->k; c++) {
+        sum += (double)xs[i * s->k + c] * (double)decoded[j * s->k + c];
+        most = fmax(most, fabs((double)decoded[j * s->k + c]));
+      }
+      bad += !(fabs((double)y[i * s->n + j] - sum) <=
+               bound(xs + i * s->k, decoded + j * s->k, s->k, book ? most : 0) +
+                   fabs((double)bias[j]) * 0x1p-23);
+      equal += y[i * s->n + j] == exact[i * s->n + j];
+    }
+  CHECK(bad == 0, "%d of %d beyond the bound", (int)bad, (int)(s->m * s->n));
+  if (s->m > 8)
+    CHECK(equal == s->m * s->n, "more than 8 rows are not exact");
+  check_levels(w, s, y, "compute=fast");
+  check_rows(w, s, y, "compute=fast");
+  if (s->m <= 8)
+    check_fewer(w, s, y, "compute=fast");
+  free(y);
+  free(exact);
+}
+
+static void test_method(const char *method, const struct sizes *s)
+{
+  const uint64_t dims[2] = {s->n, s->k};
+  test_in("%s, m %d n %d k %d", method, (int)s->m, (int)s->n, (int)s->k);
+  fill(weights, s->n * s->k);
+  fill(xs, s->m * s->k);
+  fill(bias, s->n);
+  lq_tensor *w = quantize_array(LQ_F32, 2, dims, weights, method);
+  float *decoded = w ? decode(w, LQ_F32) : NULL;
+  if (decoded) {
+    check_exact(w, decoded, s);
+    check_fast(w, decoded, s, method);
+  }
+  free(decoded);
+  lq_tensor_destroy(w);
+}
+
+/* Rows of x that are zero, tiny, huge or not finite, in fixed point. */
+static void test_special_rows(void)
+{
+  const uint64_t dims[2] = {8, 128};
+  struct sizes s = {6, 8, 128};
+  test_in("special rows");
+  fill(weights, 8 * 128);
+  fill(xs, 6 * 128);
+  memset(bias, 0, sizeof bias);
+  for (int c = 0; c < 128; c++) {
+    xs[128 + c] = 0;
+    xs[2 * 128 + c] = 0x1p-120f;
+    xs[3 * 128 + c] *= 0x1p120f;
+  }
+  xs[4 * 128 + 70] = NAN;
+  xs[5 * 128 + 3] = -INFINITY;
+  lq_tensor *w = quantize_array(LQ_F32, 2, dims, weights, "method=nf4");
+  float *y = product(w, &s, "compute=fast"), *exact = product(w, &s, "");
+  for (uint64_t j = 0; j < 8; j++) {
+    CHECK(y[8 + j] == 0 && y[16 + j] == 0, "zero and tiny rows give %g, %g", (double)y[8 + j],
+          (double)y[16 + j]);
+    CHECK(fabsf(y[24 + j] - exact[24 + j]) <= 1e-3f * fabsf(exact[24 + j]) + 0x1p112f,
+          "huge row: %g, not %g", (double)y[24 + j], (double)exact[24 + j]);
+    CHECK(isnan(y[32 + j]) && isnan(y[40 + j]), "rows that are not finite");
+  }
+  free(y);
+  free(exact);
+  lq_tensor_destroy(w);
+}
+
+int main(void)
+{
+  static const struct sizes fixed[] = {{1, 45, 512}, {4, 5, 256}, {19, 4, 128}, {8, 33, 384}};
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    for (size_t t = 0; t < sizeof fixed / sizeof *fixed; t++)
+      test_method(methods[i], &fixed[t]);
+    for (int t = 0, n = test_is_long() ? 100 : 6; t < n; t++) {
+      struct sizes s = {1 + rng_below(&random_state, MOST_M), 1 + rng_below(&random_state, MOST_N),
+                        32 * (1 + rng_below(&random_state, MOST_K / 32))};
+      test_method(methods[i], &s);
+    }
+  }
+  test_special_rows();
+  return test_end();
+}
