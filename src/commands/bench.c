@@ -44,41 +44,75 @@ static const args_option options[] = {
 static const args_verb verb = {
     "bench",
     "[options]",
-    "Measures how fast this machine reads and writes memory, then quantize, dequantize and "
-    "multiply\n"
-    "through the public interface, and prints what share of that limit each reaches:\n"
-    "(bytes in / read rate + bytes out / write rate) / time. Cold: calls in a row take other\n"
-    "operands, 512 MiB of them in turn; in cache: always the same. The best round counts. Results "
-    "are\n"
-    "allocated from a pool of used memory, as in a program that quantizes many tensors: the page\n"
-    "faults of fresh memory are not measured.",
+    "Measures how fast this machine reads and writes memory and multiplies, then quantize,\n"
+    "dequantize and multiply through the public interface, and prints what share of that limit\n"
+    "each reaches: (bytes in / read rate + bytes out / write rate) / time, or for a product by M\n"
+    "rows of x (2 M N K / multiply rate) / time, if that is more. Multiplying int8 by int8 has\n"
+    "the time of quantizing x in it. Cold: calls in a row take other operands, 512 MiB of them\n"
+    "in turn; in cache: always the same. The best round counts. Results are allocated from a\n"
+    "pool of used memory, as in a program that quantizes many tensors: the page faults of fresh\n"
+    "memory are not measured.",
     options,
     sizeof options / sizeof *options,
     0,
     0};
 
 static const bench_case all_cases[] = {
-    {BENCH_QUANTIZE, "nf4", false, LQ_F32},        {BENCH_QUANTIZE, "nf4", false, LQ_F16},
-    {BENCH_QUANTIZE, "nf4", false, LQ_BF16},       {BENCH_QUANTIZE, "nf4", true, LQ_F32},
-    {BENCH_QUANTIZE, "nf4", true, LQ_BF16},        {BENCH_QUANTIZE, "fp4", false, LQ_F32},
-    {BENCH_QUANTIZE, "fp4", false, LQ_BF16},       {BENCH_QUANTIZE, "int8", false, LQ_F32},
-    {BENCH_QUANTIZE, "int8", false, LQ_F16},       {BENCH_QUANTIZE, "int8", false, LQ_BF16},
-    {BENCH_QUANTIZE, "dynamic8", false, LQ_F32},   {BENCH_QUANTIZE, "dynamic8", false, LQ_BF16},
-    {BENCH_DEQUANTIZE, "nf4", false, LQ_F32},      {BENCH_DEQUANTIZE, "nf4", false, LQ_BF16},
-    {BENCH_DEQUANTIZE, "nf4", true, LQ_F32},       {BENCH_DEQUANTIZE, "nf4", true, LQ_BF16},
-    {BENCH_DEQUANTIZE, "fp4", false, LQ_F32},      {BENCH_DEQUANTIZE, "fp4", false, LQ_BF16},
-    {BENCH_DEQUANTIZE, "int8", false, LQ_F32},     {BENCH_DEQUANTIZE, "int8", false, LQ_BF16},
-    {BENCH_DEQUANTIZE, "dynamic8", false, LQ_F32}, {BENCH_DEQUANTIZE, "dynamic8", false, LQ_BF16},
-    {BENCH_MATMUL, "nf4", false, LQ_F32},          {BENCH_MATMUL, "nf4", true, LQ_F32},
-    {BENCH_MATMUL, "fp4", false, LQ_F32},          {BENCH_MATMUL, "int8", false, LQ_F32},
-    {BENCH_MATMUL, "dynamic8", false, LQ_F32},     {BENCH_MATMUL, "none", false, LQ_F32},
+    {BENCH_QUANTIZE, "nf4", false, LQ_F32, 0, false},
+    {BENCH_QUANTIZE, "nf4", false, LQ_F16, 0, false},
+    {BENCH_QUANTIZE, "nf4", false, LQ_BF16, 0, false},
+    {BENCH_QUANTIZE, "nf4", true, LQ_F32, 0, false},
+    {BENCH_QUANTIZE, "nf4", true, LQ_BF16, 0, false},
+    {BENCH_QUANTIZE, "fp4", false, LQ_F32, 0, false},
+    {BENCH_QUANTIZE, "fp4", false, LQ_BF16, 0, false},
+    {BENCH_QUANTIZE, "int8", false, LQ_F32, 0, false},
+    {BENCH_QUANTIZE, "int8", false, LQ_F16, 0, false},
+    {BENCH_QUANTIZE, "int8", false, LQ_BF16, 0, false},
+    {BENCH_QUANTIZE, "dynamic8", false, LQ_F32, 0, false},
+    {BENCH_QUANTIZE, "dynamic8", false, LQ_BF16, 0, false},
+    {BENCH_DEQUANTIZE, "nf4", false, LQ_F32, 0, false},
+    {BENCH_DEQUANTIZE, "nf4", false, LQ_BF16, 0, false},
+    {BENCH_DEQUANTIZE, "nf4", true, LQ_F32, 0, false},
+    {BENCH_DEQUANTIZE, "nf4", true, LQ_BF16, 0, false},
+    {BENCH_DEQUANTIZE, "fp4", false, LQ_F32, 0, false},
+    {BENCH_DEQUANTIZE, "fp4", false, LQ_BF16, 0, false},
+    {BENCH_DEQUANTIZE, "int8", false, LQ_F32, 0, false},
+    {BENCH_DEQUANTIZE, "int8", false, LQ_BF16, 0, false},
+    {BENCH_DEQUANTIZE, "dynamic8", false, LQ_F32, 0, false},
+    {BENCH_DEQUANTIZE, "dynamic8", false, LQ_BF16, 0, false},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 1, false},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 1, true},
+    {BENCH_MATMUL, "nf4", true, LQ_F32, 1, false},
+    {BENCH_MATMUL, "nf4", true, LQ_F32, 1, true},
+    {BENCH_MATMUL, "fp4", false, LQ_F32, 1, false},
+    {BENCH_MATMUL, "affine", false, LQ_F32, 1, false},
+    {BENCH_MATMUL, "affine", false, LQ_F32, 1, true},
+    {BENCH_MATMUL, "int8", false, LQ_F32, 1, false},
+    {BENCH_MATMUL, "int8", false, LQ_F32, 1, true},
+    {BENCH_MATMUL, "dynamic8", false, LQ_F32, 1, false},
+    {BENCH_MATMUL, "none", false, LQ_F32, 1, false},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 4, false},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 4, true},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 16, false},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 64, false},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 512, false},
+    {BENCH_MATMUL_INT8, "int8", false, LQ_F32, 1, false},
+    {BENCH_MATMUL_INT8, "int8", false, LQ_F32, 16, false},
+    {BENCH_MATMUL_INT8, "int8", false, LQ_F32, 64, false},
+    {BENCH_MATMUL_INT8, "int8", false, LQ_F32, 512, false},
 };
 
 static const bench_case quick_cases[] = {
-    {BENCH_QUANTIZE, "nf4", false, LQ_F32},    {BENCH_QUANTIZE, "nf4", true, LQ_BF16},
-    {BENCH_QUANTIZE, "int8", false, LQ_F32},   {BENCH_QUANTIZE, "dynamic8", false, LQ_F32},
-    {BENCH_DEQUANTIZE, "nf4", false, LQ_F32},  {BENCH_DEQUANTIZE, "nf4", false, LQ_BF16},
-    {BENCH_DEQUANTIZE, "int8", false, LQ_F32}, {BENCH_MATMUL, "nf4", false, LQ_F32},
+    {BENCH_QUANTIZE, "nf4", false, LQ_F32, 0, false},
+    {BENCH_QUANTIZE, "nf4", true, LQ_BF16, 0, false},
+    {BENCH_QUANTIZE, "int8", false, LQ_F32, 0, false},
+    {BENCH_QUANTIZE, "dynamic8", false, LQ_F32, 0, false},
+    {BENCH_DEQUANTIZE, "nf4", false, LQ_F32, 0, false},
+    {BENCH_DEQUANTIZE, "nf4", false, LQ_BF16, 0, false},
+    {BENCH_DEQUANTIZE, "int8", false, LQ_F32, 0, false},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 1, false},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 1, true},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 64, false},
 };
 
 /* One table: cases of one size, cold or in cache, under limits measured over as much memory. */
@@ -100,11 +134,14 @@ typedef struct bench {
   buf text;
 } bench;
 
-static double share_of_limit(const part *p, const bench_result *r)
+/* Memory, or for a product the multipliers, whichever takes longer. */
+static double share_of_limit(const part *p, const bench_case *c, const bench_result *r)
 {
-  return ((double)r->bytes_in / limits_read(&p->limit) +
-          (double)r->bytes_out / limits_write(&p->limit)) /
-         r->seconds;
+  double memory =
+      (double)r->bytes_in / limits_read(&p->limit) + (double)r->bytes_out / limits_write(&p->limit);
+  double multipliers = r->operations / (c->op == BENCH_MATMUL_INT8 ? p->limit.i8 : p->limit.f32);
+
+  return (multipliers > memory && !c->fast ? multipliers : memory) / r->seconds;
 }
 
 static void case_text(const bench_case *c, char out[64])
@@ -116,24 +153,30 @@ static void case_text(const bench_case *c, char out[64])
   else if (c->op == BENCH_DEQUANTIZE)
     snprintf(out, 64, "dequantize %s%s to %s", c->method, nested, type);
   else
-    snprintf(out, 64, "multiply %s%s, one row of %s",
-             lq_method_from_name(c->method) == LQ_NONE ? "bf16" : c->method, nested, type);
+    snprintf(out, 64, "multiply %s%s by %s, M %u%s",
+             lq_method_from_name(c->method) == LQ_NONE ? "bf16" : c->method, nested,
+             c->op == BENCH_MATMUL_INT8 ? "int8" : type, c->rows, c->fast ? ", fast" : "");
 }
 
 static void json_case(json_printer *j, const part *p, const bench_case *c, const bench_result *r)
 {
-  static const char *const ops[] = {"quantize", "dequantize", "matmul"};
+  static const char *const ops[] = {"quantize", "dequantize", "matmul", "matmul_int8"};
 
   json_begin(j, NULL, '{');
   json_print_string(j, "op", ops[c->op]);
   json_print_string(j, "method", c->method);
   json_print_bool(j, "nested", c->nested);
   json_print_string(j, "dtype", bench_dtype_name(c->dtype));
+  if (c->op >= BENCH_MATMUL) {
+    json_print_u64(j, "m", c->rows);
+    json_print_string(j, "compute", c->fast ? "fast" : "exact");
+    json_print_f64(j, "gflops", r->operations / r->seconds / 1e9);
+  }
   json_print_f64(j, "ms", 1e3 * r->seconds);
   json_print_u64(j, "bytes_in", r->bytes_in);
   json_print_u64(j, "bytes_out", r->bytes_out);
   json_print_f64(j, "gb_per_second_in", (double)r->bytes_in / r->seconds / 1e9);
-  json_print_f64(j, "share_of_limit", share_of_limit(p, r));
+  json_print_f64(j, "share_of_limit", share_of_limit(p, c, r));
   json_end(j, '}');
 }
 
@@ -144,10 +187,11 @@ static void tell_part(bench *b, const part *p)
 
   if (!b->options->common.json) {
     printf("%s, %llu x %llu. Limits over %zu MiB in GB/s: read %.1f (four streams %.1f),\n"
-           "write %.1f (past the caches %.1f), copy %.1f.\n\n",
+           "write %.1f (past the caches %.1f), copy %.1f. Multipliers: %.0f GFLOP/s f32,\n"
+           "%.0f GOP/s int8.\n\n",
            p->title, (unsigned long long)p->rows, (unsigned long long)p->columns,
            p->limit_bytes >> 20, l->read_one / 1e9, l->read_four / 1e9, l->write_plain / 1e9,
-           l->write_streamed / 1e9, l->copy / 1e9);
+           l->write_streamed / 1e9, l->copy / 1e9, l->f32 / 1e9, l->i8 / 1e9);
     fflush(stdout);
     return;
   }
@@ -161,6 +205,8 @@ static void tell_part(bench *b, const part *p)
   json_print_f64(j, "write", l->write_plain);
   json_print_f64(j, "write_past_caches", l->write_streamed);
   json_print_f64(j, "copy", l->copy);
+  json_print_f64(j, "multiply_f32", l->f32);
+  json_print_f64(j, "multiply_i8", l->i8);
   json_begin(j, "cases", '[');
 }
 
@@ -176,7 +222,11 @@ static void tell_case(bench *b, const part *p, table *t, const bench_case *c, co
   table_cell(t, "%s", name);
   table_cell(t, "%.3f", 1e3 * r->seconds);
   table_cell(t, "%.2f", (double)r->bytes_in / r->seconds / 1e9);
-  table_cell(t, "%.0f %%", 100 * share_of_limit(p, r));
+  if (c->op >= BENCH_MATMUL)
+    table_cell(t, "%.1f", r->operations / r->seconds / 1e9);
+  else
+    table_cell(t, "%s", "");
+  table_cell(t, "%.0f %%", 100 * share_of_limit(p, c, r));
 }
 
 static bool end_part(bench *b, const table *t, fail *why)
@@ -209,6 +259,7 @@ static bool run_part(bench *b, part *p, fail *why)
   table_column(&t, "operation", TABLE_LEFT);
   table_column(&t, "ms", TABLE_RIGHT);
   table_column(&t, "GB/s in", TABLE_RIGHT);
+  table_column(&t, "GFLOP/s", TABLE_RIGHT);
   table_column(&t, "of limit", TABLE_RIGHT);
   tell_part(b, p);
   ok = true;

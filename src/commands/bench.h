@@ -16,13 +16,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum bench_op { BENCH_QUANTIZE, BENCH_DEQUANTIZE, BENCH_MATMUL } bench_op;
+typedef enum bench_op {
+  BENCH_QUANTIZE,
+  BENCH_DEQUANTIZE,
+  BENCH_MATMUL,
+  BENCH_MATMUL_INT8 /* by rows of x quantized in the call */
+} bench_op;
 
 typedef struct bench_case {
   bench_op op;
   const char *method;
   bool nested;
   int32_t dtype; /* of the dense side: source, result, or activations */
+  unsigned rows; /* of x; products alone */
+  bool fast;
 } bench_case;
 
 typedef struct bench_setup {
@@ -37,6 +44,7 @@ typedef struct bench_setup {
 typedef struct bench_result {
   double seconds;               /* of one call, in the best round */
   uint64_t bytes_in, bytes_out; /* what one call must read and write */
+  double operations;            /* of a product: 2 M N K */
 } bench_result;
 
 /* Fills `source` with weights as a network has them: bell-shaped, standard deviation 0.02, the same

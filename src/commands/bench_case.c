@@ -25,6 +25,7 @@ typedef struct operands {
   lq_quantizer *quantizer;
   lq_config *how;
   float *x, *y;
+  lq_quantizer *activations; /* of BENCH_MATMUL_INT8 */
 } operands;
 
 static size_t dtype_bytes(int32_t dtype)
@@ -70,12 +71,16 @@ static lq_status make_quantizer(const bench_setup *s, const bench_case *c, opera
     status = lq_config_set_i64(config, LQ_KEY_THREADS, s->options->threads);
   if (status == LQ_OK)
     status = lq_config_clone(config, &o->how);
+  if (status == LQ_OK && c->fast)
+    status = lq_config_set_i64(o->how, LQ_KEY_COMPUTE, LQ_COMPUTE_FAST);
   if (status == LQ_OK)
     status = lq_config_set_text(config, "method", c->method);
   if (status == LQ_OK && c->nested)
     status = lq_config_set_i64(config, LQ_KEY_NESTED, 1);
   if (status == LQ_OK)
     status = lq_quantizer_create(config, &o->quantizer);
+  if (status == LQ_OK && c->op == BENCH_MATMUL_INT8)
+    status = lq_quantizer_create(config, &o->activations);
   lq_config_destroy(config);
   return status;
 }
@@ -85,7 +90,7 @@ static lq_status make_first(const bench_setup *s, const bench_case *c, operands 
 {
   lq_alloc alloc = pool_alloc(s->memory);
   const uint64_t dims[2] = {s->rows, s->columns};
-  int32_t dtype = c->op == BENCH_MATMUL ? LQ_BF16 : c->dtype;
+  int32_t dtype = c->op >= BENCH_MATMUL ? LQ_BF16 : c->dtype;
   lq_tensor *f32 = NULL, *dense = NULL;
   lq_status status = lq_tensor_wrap(&alloc, LQ_F32, 2, dims, s->source,
                                     (size_t)(s->rows * s->columns) * sizeof(float), &f32);
@@ -116,7 +121,7 @@ static lq_status make_copy(const bench_setup *s, const bench_case *c, operands *
   if (c->op != BENCH_QUANTIZE) {
     lq_status status = lq_tensor_clone(&alloc, o->encoded[0], &o->encoded[i]);
 
-    if (status != LQ_OK || c->op == BENCH_MATMUL)
+    if (status != LQ_OK || c->op >= BENCH_MATMUL)
       return status;
   }
   o->dense[i] = pool_take(s->memory, bytes);
@@ -144,6 +149,7 @@ static void free_operands(const bench_setup *s, operands *o)
   pool_give(s->memory, o->x);
   pool_give(s->memory, o->y);
   lq_quantizer_destroy(o->quantizer);
+  lq_quantizer_destroy(o->activations);
   lq_config_destroy(o->how);
 }
 
@@ -155,12 +161,14 @@ static bool make_lists(operands *o, size_t copies)
   return o->dense && o->wrapped && o->encoded;
 }
 
-static bool make_vectors(const bench_setup *s, operands *o)
+static bool make_vectors(const bench_setup *s, const bench_case *c, operands *o)
 {
-  o->x = pool_take(s->memory, (size_t)s->columns * sizeof *o->x);
-  o->y = pool_take(s->memory, (size_t)s->rows * sizeof *o->y);
+  size_t m = c->rows ? c->rows : 1;
+
+  o->x = pool_take(s->memory, m * (size_t)s->columns * sizeof *o->x);
+  o->y = pool_take(s->memory, m * (size_t)s->rows * sizeof *o->y);
   if (o->x)
-    bench_fill(o->x, s->columns);
+    bench_fill(o->x, m * s->columns);
   return o->x && o->y;
 }
 
@@ -169,9 +177,11 @@ static lq_status make_operands(const bench_setup *s, const bench_case *c, operan
                                bench_result *r)
 {
   uint64_t elements = s->rows * s->columns;
-  size_t bytes = (size_t)elements * dtype_bytes(c->op == BENCH_MATMUL ? LQ_BF16 : c->dtype);
-  size_t most = s->footprint ? (size_t)(s->footprint / (elements / 2)) + 1 : 1;
-  lq_status status = make_lists(o, most) && make_vectors(s, o) ? LQ_OK : LQ_E_MEMORY;
+  size_t bytes = (size_t)elements * dtype_bytes(c->op >= BENCH_MATMUL ? LQ_BF16 : c->dtype);
+  /* Products of many rows take long and read little: fewer copies are as cold. */
+  uint64_t footprint = s->footprint / (1 + c->rows / 16);
+  size_t most = s->footprint ? (size_t)(footprint / (elements / 2)) + 1 : 1;
+  lq_status status = make_lists(o, most) && make_vectors(s, c, o) ? LQ_OK : LQ_E_MEMORY;
 
   if (status == LQ_OK)
     status = make_quantizer(s, c, o);
@@ -184,12 +194,31 @@ static lq_status make_operands(const bench_setup *s, const bench_case *c, operan
   r->bytes_in = c->op == BENCH_QUANTIZE ? bytes : lq_tensor_nbytes(o->encoded[0]);
   r->bytes_out = c->op == BENCH_QUANTIZE     ? lq_tensor_nbytes(o->encoded[0])
                  : c->op == BENCH_DEQUANTIZE ? bytes
-                                             : s->rows * sizeof(float);
-  while (o->copies < most && o->copies * (r->bytes_in + r->bytes_out) < s->footprint &&
+                                             : c->rows * s->rows * sizeof(float);
+  if (c->op >= BENCH_MATMUL)
+    r->operations = 2.0 * c->rows * (double)elements;
+  while (o->copies < most && o->copies * (r->bytes_in + r->bytes_out) < footprint &&
          status == LQ_OK) {
     status = make_copy(s, c, o, o->copies, bytes);
     o->copies++;
   }
+  return status;
+}
+
+static lq_status call_int8(const bench_setup *s, const bench_case *c, operands *o, size_t i)
+{
+  lq_alloc alloc = pool_alloc(s->memory);
+  const uint64_t dims[2] = {c->rows, s->columns};
+  lq_tensor *dense = NULL, *x = NULL;
+  lq_status status = lq_tensor_wrap(&alloc, LQ_F32, 2, dims, o->x,
+                                    (size_t)(c->rows * s->columns) * sizeof *o->x, &dense);
+
+  if (status == LQ_OK)
+    status = lq_quantizer_run(o->activations, dense, &x);
+  if (status == LQ_OK)
+    status = lq_matmul_int8(o->encoded[i], x, NULL, LQ_F32, o->y, s->rows, o->how);
+  lq_tensor_destroy(x);
+  lq_tensor_destroy(dense);
   return status;
 }
 
@@ -200,8 +229,10 @@ static lq_status call(const bench_setup *s, const bench_case *c, operands *o, si
     return lq_dequantize(o->encoded[i], c->dtype, o->dense[i],
                          (size_t)(s->rows * s->columns) * dtype_bytes(c->dtype), o->how);
   if (c->op == BENCH_MATMUL)
-    return lq_matmul(o->encoded[i], 1, LQ_F32, o->x, s->columns, NULL, LQ_F32, o->y, s->rows,
+    return lq_matmul(o->encoded[i], c->rows, LQ_F32, o->x, s->columns, NULL, LQ_F32, o->y, s->rows,
                      o->how);
+  if (c->op == BENCH_MATMUL_INT8)
+    return call_int8(s, c, o, i);
   lq_tensor_destroy(o->encoded[i]);
   o->encoded[i] = NULL;
   return lq_quantizer_run(o->quantizer, o->wrapped[i], &o->encoded[i]);

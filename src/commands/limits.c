@@ -11,6 +11,7 @@
 
 #include "../model/huge.h"
 #include "common.h"
+#include "peaks.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -28,7 +29,16 @@ typedef long long vec;
 #define PREFETCH(p) ((void)(p))
 #endif
 
-typedef enum loop { READ_ONE, READ_FOUR, WRITE_PLAIN, WRITE_STREAMED, COPY, LOOPS } loop;
+typedef enum loop {
+  READ_ONE,
+  READ_FOUR,
+  WRITE_PLAIN,
+  WRITE_STREAMED,
+  COPY,
+  MULTIPLY_F32,
+  MULTIPLY_I8,
+  LOOPS
+} loop;
 
 /* Where the threads wait for each other. */
 typedef struct gate {
@@ -135,7 +145,9 @@ static void *work(void *arg)
     case READ_FOUR: r += read_four(w->memory, w->bytes); break;
     case WRITE_PLAIN: r += write_plain(w->memory, w->bytes); break;
     case WRITE_STREAMED: r += write_streamed(w->memory, w->bytes); break;
-    default: r += copy_half(w->memory, w->bytes); break;
+    case COPY: r += copy_half(w->memory, w->bytes); break;
+    case MULTIPLY_F32: peak_pass(PEAK_F32); break;
+    default: peak_pass(PEAK_I8); break;
     }
   w->result = r;
   return NULL;
@@ -168,20 +180,21 @@ static double run_once(worker *workers, unsigned threads, loop kind, unsigned pa
   return made < threads ? 0 : common_seconds() - begin;
 }
 
-/* Best rate of a loop. A short pass is repeated within a round until starting threads costs nothing
- * beside it. */
-static double best_rate(worker *workers, unsigned threads, size_t bytes, loop kind, double seconds)
+/* Best rate of a loop, whose pass is `amount` of bytes or operations. A short pass is repeated
+ * within a round until starting threads costs nothing beside it. */
+static double best_rate(worker *workers, unsigned threads, double amount, loop kind, double seconds)
 {
+  const double enough = 1 << 28;
   double end = common_seconds() + seconds, best = 0;
-  unsigned passes = bytes < (size_t)1 << 26 ? (unsigned)(((size_t)1 << 28) / bytes) : 1;
+  unsigned passes = amount < enough / 4 ? (unsigned)(enough / amount) : 1;
 
   for (int round = 0; round < ROUNDS_MIN || common_seconds() < end; round++) {
     double t = run_once(workers, threads, kind, passes);
 
     if (t <= 0)
       return 0;
-    if ((double)bytes * passes / t > best)
-      best = (double)bytes * passes / t;
+    if (amount * passes / t > best)
+      best = amount * passes / t;
   }
   return best;
 }
@@ -189,11 +202,16 @@ static double best_rate(worker *workers, unsigned threads, size_t bytes, loop ki
 static bool measure_all(limits *out, worker *workers, unsigned threads, size_t bytes,
                         double seconds, fail *why)
 {
-  double *const rates[LOOPS] = {&out->read_one, &out->read_four, &out->write_plain,
-                                &out->write_streamed, &out->copy};
+  double *const rates[LOOPS] = {
+      &out->read_one, &out->read_four, &out->write_plain, &out->write_streamed,
+      &out->copy,     &out->f32,       &out->i8};
 
   for (int k = 0; k < LOOPS; k++) {
-    *rates[k] = best_rate(workers, threads, bytes, (loop)k, seconds / LOOPS);
+    double amount = k == MULTIPLY_F32  ? threads * peak_pass(PEAK_F32)
+                    : k == MULTIPLY_I8 ? threads * peak_pass(PEAK_I8)
+                                       : (double)bytes;
+
+    *rates[k] = best_rate(workers, threads, amount, (loop)k, seconds / LOOPS);
     if (*rates[k] <= 0)
       return fail_system(why, NULL, "start a thread", EAGAIN);
   }

@@ -1,5 +1,5 @@
 /*
- * limits.h - how fast this machine reads and writes memory.
+ * limits.h - how fast this machine reads and writes memory, and multiplies.
  *
  * Owns: the loops. Must not know: the library. A kernel that moves B bytes cannot take less time
  * than these loops take for the same bytes; what it reaches of that is the figure worth telling.
@@ -12,11 +12,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Bytes a second, all threads together. */
+/* Bytes a second, or operations, all threads together. */
 typedef struct limits {
   double read_one, read_four;         /* one stream a thread; four with prefetch */
   double write_plain, write_streamed; /* through the caches; past them where that exists */
   double copy;                        /* bytes read and written */
+  double f32, i8;                     /* operations a second: fused f32, 8-bit integers */
 } limits;
 
 /* Runs each loop over `bytes` of memory with `threads` threads, at least three times and for about
