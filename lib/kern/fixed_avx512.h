@@ -12,29 +12,44 @@
  * look-up takes the upper one is the next code's, so the table holds the book twice.
  */
 
-enum { FIXED512(ROWS) = 4, FIXED512(AHEAD) = 8192 };
-
-/* What a row needs of its present group: its table or zero point, its scale. */
-struct FIXED512(grid) {
-  __m512i table;
-  float scale;
-};
+enum { FIXED512(ROWS) = 4, FIXED512(AHEAD) = 8192, FIXED512(UNITS) = 64 };
 
 struct FIXED512(pair) {
   __m512i even, odd;
 };
 
-LQI_INLINE FIXED512_ISA struct FIXED512(grid)
-    FIXED512(grid_of)(const struct lqi_strip *w, int form, __m512i book, float step, size_t r,
-                      size_t g)
+/* The table of a row's group g, or its zero point. */
+LQI_INLINE FIXED512_ISA __m512i FIXED512(table)(const struct lqi_strip *w, int form, __m512i book,
+                                                size_t r, size_t g)
 {
   const float *grid = w->grid + r * w->grid_step + g * w->numbers;
-  struct FIXED512(grid) of = {book, grid[0] * step};
   if (form == LQI_FORM_LOW4)
-    of.table = _mm512_sub_epi16(book, _mm512_set1_epi16((short)grid[1]));
-  if (form == LQI_FORM_U8)
-    of.table = _mm512_set1_epi16((short)grid[1]);
-  return of;
+    return _mm512_sub_epi16(book, _mm512_set1_epi16((short)grid[1]));
+  return form == LQI_FORM_U8 ? _mm512_set1_epi16((short)grid[1]) : book;
+}
+
+/* What the sums of units first .. first + count - 1 are to be multiplied by, for row r of w and row
+ * j of x: made for many units at once, since a scale a unit would cost as much as its products. */
+LQI_INLINE FIXED512_ISA void FIXED512(factors)(const struct lqi_strip *w, float step, size_t r,
+                                               const float *t, size_t first, size_t count,
+                                               float *out)
+{
+  const float *grid = w->grid + r * w->grid_step;
+  float scale[FIXED512(UNITS)];
+  size_t units = w->group / LQI_UNIT, left = units - first % units, g = first / units * w->numbers;
+  for (size_t u = 0; u < count; u++) {
+    scale[u] = grid[g];
+    if (--left == 0) {
+      left = units;
+      g += w->numbers;
+    }
+  }
+  for (size_t u = 0; u < count; u += 16) {
+    __mmask16 lanes = avx512_lanes(u, count);
+    __m512 f = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, scale + u), _mm512_set1_ps(step));
+    _mm512_mask_storeu_ps(out + u, lanes,
+                          _mm512_mul_ps(f, _mm512_maskz_loadu_ps(lanes, t + first + u)));
+  }
 }
 
 /* Columns k .. k + 63. */
@@ -57,50 +72,72 @@ LQI_INLINE FIXED512_ISA struct FIXED512(pair)
                                 : (struct FIXED512(pair)){first, second};
 }
 
-/* `rows` rows of w from row r on by m rows of x; both numbers are constants where this is inlined.
- */
+/* Units first .. first + count - 1 of `rows` rows of w from row r on by m rows of x, added to sum;
+ * both numbers are constants where this is inlined. */
+LQI_INLINE FIXED512_ISA void FIXED512(units)(const struct lqi_strip *w, int form, __m512i book,
+                                             float step, size_t r, size_t rows,
+                                             const struct lqi_fixed *x, size_t m, size_t first,
+                                             size_t count, __m512 sum[LQI_STRIP_M][FIXED512(ROWS)])
+{
+  float factor[LQI_STRIP_M][FIXED512(ROWS)][FIXED512(UNITS)];
+  __m512i table[FIXED512(ROWS)];
+  size_t bytes = rows * (form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2);
+  size_t units = w->group / LQI_UNIT, g = first / units, left = (g + 1) * units - first;
+  const uint8_t *next = w->codes + r * w->row_bytes + FIXED512(AHEAD) + first * bytes;
+  for (size_t j = 0; j < m; j++)
+    for (size_t i = 0; i < rows; i++)
+      FIXED512(factors)
+  (w, step, r + i, x->t + j * (x->stride / LQI_UNIT), first, count, factor[j][i]);
+  X86_UNROLL
+  for (size_t i = 0; i < rows; i++)
+    table[i] = FIXED512(table)(w, form, book, r + i, g);
+  for (size_t u = 0; u < count; u++, next += bytes, left--) {
+    size_t k = (first + u) * LQI_UNIT;
+    __m512i even[LQI_STRIP_M], odd[LQI_STRIP_M];
+    if (left == 0) {
+      left = units;
+      g++;
+      X86_UNROLL
+      for (size_t i = 0; i < rows; i++)
+        table[i] = FIXED512(table)(w, form, book, r + i, g);
+    }
+    for (size_t line = 0; line < bytes; line += X86_LINE)
+      _mm_prefetch((const char *)next + line, _MM_HINT_T0);
+    X86_UNROLL
+    for (size_t j = 0; j < m; j++) {
+      even[j] = _mm512_loadu_si512(x->q + j * x->stride + k);
+      odd[j] = _mm512_loadu_si512(x->q + j * x->stride + k + 32);
+    }
+    X86_UNROLL
+    for (size_t i = 0; i < rows; i++) {
+      struct FIXED512(pair) v =
+          FIXED512(decode)(w->codes + (r + i) * w->row_bytes, form, k, table[i]);
+      X86_UNROLL
+      for (size_t j = 0; j < m; j++) {
+        __m512i dot = FIXED512_DOT(_mm512_setzero_si512(), v.even, even[j]);
+        dot = FIXED512_DOT(dot, v.odd, odd[j]);
+        sum[j][i] =
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(factor[j][i][u]), sum[j][i]);
+      }
+    }
+  }
+}
+
 LQI_INLINE FIXED512_ISA void FIXED512(tile)(const struct lqi_strip *w, int form, __m512i book,
                                             float step, size_t r, size_t rows, size_t n,
                                             const struct lqi_fixed *x, size_t j0, size_t m,
                                             float *out, size_t stride)
 {
+  struct lqi_fixed from = {x->q + j0 * x->stride, x->t + j0 * (x->stride / LQI_UNIT), x->stride};
   __m512 sum[LQI_STRIP_M][FIXED512(ROWS)];
-  struct FIXED512(grid) grid[FIXED512(ROWS)];
-  size_t bytes = rows * (form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2), unit = 0;
-  const uint8_t *next = w->codes + r * w->row_bytes + FIXED512(AHEAD);
-  const int16_t *q = x->q + j0 * x->stride;
-  const float *t = x->t + j0 * (x->stride / LQI_UNIT);
   X86_UNROLL
   for (size_t j = 0; j < m; j++)
     X86_UNROLL
   for (size_t i = 0; i < rows; i++)
     sum[j][i] = _mm512_setzero_ps();
-  for (size_t k = 0, g = 0; k < n; g++) {
-    X86_UNROLL
-    for (size_t i = 0; i < rows; i++)
-      grid[i] = FIXED512(grid_of)(w, form, book, step, r + i, g);
-    for (size_t end = k + w->group; k < end; k += LQI_UNIT, unit++, next += bytes) {
-      __m512i even[LQI_STRIP_M], odd[LQI_STRIP_M];
-      for (size_t line = 0; line < bytes; line += X86_LINE)
-        _mm_prefetch((const char *)next + line, _MM_HINT_T0);
-      X86_UNROLL
-      for (size_t j = 0; j < m; j++) {
-        even[j] = _mm512_loadu_si512(q + j * x->stride + k);
-        odd[j] = _mm512_loadu_si512(q + j * x->stride + k + 32);
-      }
-      X86_UNROLL
-      for (size_t i = 0; i < rows; i++) {
-        struct FIXED512(pair) v =
-            FIXED512(decode)(w->codes + (r + i) * w->row_bytes, form, k, grid[i].table);
-        X86_UNROLL
-        for (size_t j = 0; j < m; j++) {
-          __m512i dot = FIXED512_DOT(_mm512_setzero_si512(), v.even, even[j]);
-          float by = grid[i].scale * t[j * (x->stride / LQI_UNIT) + unit];
-          dot = FIXED512_DOT(dot, v.odd, odd[j]);
-          sum[j][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(by), sum[j][i]);
-        }
-      }
-    }
+  for (size_t u = 0, count; u < n / LQI_UNIT; u += count) {
+    count = n / LQI_UNIT - u < FIXED512(UNITS) ? n / LQI_UNIT - u : FIXED512(UNITS);
+    FIXED512(units)(w, form, book, step, r, rows, &from, m, u, count, sum);
   }
   X86_UNROLL
   for (size_t j = 0; j < m; j++)

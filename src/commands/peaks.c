@@ -18,30 +18,33 @@ enum { STEPS = 1 << 20, SUMS = 12 };
 
 #define TARGET(features) __attribute__((target(features), noinline))
 
-/* name(): STEPS times SUMS of `type` sums, each step of a sum by `multiply`. */
-#define LOOP(name, features, type, zero, constraint, multiply) \
+/* name(): STEPS times `multiply` of each of SUMS sums, which the asm pins to registers. */
+#define PIN(c, a, b, d, e) __asm__ volatile("" : c(a), c(b), c(d), c(e))
+#define LOOP(name, features, type, zero, c, multiply) \
   TARGET(features) static void name(void) \
   { \
-    type s[SUMS], a = zero, b = zero; \
-    for (int i = 0; i < SUMS; i++) \
-      s[i] = zero; \
+    type x = zero, s0 = x, s1 = x, s2 = x, s3 = x, s4 = x, s5 = x, s6 = x, s7 = x, s8 = x, s9 = x, \
+         sa = x, sb = x; \
     for (int n = 0; n < STEPS; n++) { \
-      _Pragma("GCC unroll 12") for (int i = 0; i < SUMS; i++) \
-      { \
-        s[i] = multiply; \
-        __asm__ volatile("" : constraint(s[i])); \
-      } \
+      multiply(s0), multiply(s1), multiply(s2), multiply(s3), multiply(s4), multiply(s5); \
+      multiply(s6), multiply(s7), multiply(s8), multiply(s9), multiply(sa), multiply(sb); \
+      PIN(c, s0, s1, s2, s3); \
+      PIN(c, s4, s5, s6, s7); \
+      PIN(c, s8, s9, sa, sb); \
     } \
   }
 
-LOOP(f32_avx512, "avx512f", __m512, _mm512_setzero_ps(), "+v", _mm512_fmadd_ps(a, b, s[i]))
-LOOP(f32_avx2, "avx2,fma", __m256, _mm256_setzero_ps(), "+x", _mm256_fmadd_ps(a, b, s[i]))
-LOOP(i8_vnni, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(), "+v",
-     _mm512_dpbusd_epi32(s[i], a, b))
-LOOP(i8_avx512, "avx512f,avx512bw", __m512i, _mm512_setzero_si512(), "+v",
-     _mm512_add_epi32(s[i], _mm512_madd_epi16(a, b)))
-LOOP(i8_avx2, "avx2", __m256i, _mm256_setzero_si256(), "+x",
-     _mm256_add_epi32(s[i], _mm256_madd_epi16(a, b)))
+#define FMA_512(s) (s = _mm512_fmadd_ps(x, x, s))
+#define FMA_256(s) (s = _mm256_fmadd_ps(x, x, s))
+#define DOT_VNNI(s) (s = _mm512_dpbusd_epi32(s, x, x))
+#define DOT_512(s) (s = _mm512_add_epi32(s, _mm512_madd_epi16(x, x)))
+#define DOT_256(s) (s = _mm256_add_epi32(s, _mm256_madd_epi16(x, x)))
+
+LOOP(f32_avx512, "avx512f", __m512, _mm512_setzero_ps(), "+v", FMA_512)
+LOOP(f32_avx2, "avx2,fma", __m256, _mm256_setzero_ps(), "+x", FMA_256)
+LOOP(i8_vnni, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(), "+v", DOT_VNNI)
+LOOP(i8_avx512, "avx512f,avx512bw", __m512i, _mm512_setzero_si512(), "+v", DOT_512)
+LOOP(i8_avx2, "avx2", __m256i, _mm256_setzero_si256(), "+x", DOT_256)
 
 static int level_is(const char *name)
 {
