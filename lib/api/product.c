@@ -31,8 +31,9 @@
 /* Most rows of x whose products decode in registers, each LQI_STRIP_M of them anew. */
 #define FUSED_ROWS 8
 
-/* Rows of W whose results wait in work space where nothing is decoded to it. */
-#define FUSED_BAND 32
+/* Rows of W at a time, where none is decoded to work space and where they are. */
+#define FUSED_BAND 64
+#define DECODED_BAND 32
 
 struct product {
   const struct lqi_store *weight;
@@ -48,6 +49,8 @@ struct product {
   void *y;
   uint64_t y_stride;
   float step;        /* lq_matmul_int8 */
+  int form;          /* of W's rows, or -1 */
+  int fused;         /* codes are decoded in registers */
   uint64_t band;     /* rows of W at a time */
   char *rooms;       /* of each task */
   uint64_t room;     /* bytes of one */
@@ -59,8 +62,8 @@ struct product_room {
   float *decoded; /* [band][x_stride], paired */
   float *natural; /* a row as the method decodes it */
   float *grids;   /* of a band */
-  float *sums;    /* [X_ROWS][band][16] */
-  float *tile;    /* [X_ROWS][band] */
+  float *sums;    /* [rows of x][band][16] */
+  float *tile;    /* [rows of x][band] */
 };
 
 static uint64_t paired(uint64_t k)
@@ -72,12 +75,17 @@ static uint64_t paired(uint64_t k)
 static uint64_t cut_room(const struct product *p, uint32_t index, struct product_room *out)
 {
   uint64_t k = paired(p->weight->shape.cols), band = paired(p->band);
-  uint64_t decoded = band * k, grids = band * LQI_STRIP_GRIDS(k), sums = X_ROWS * band * 16;
-  uint64_t floats = decoded + k + grids + sums + X_ROWS * band;
+  uint64_t rows = p->fused ? LQI_STRIP_M : X_ROWS;
+  uint64_t decoded = p->fused ? 0 : band * k, natural = p->form < 0 ? k : 0;
+  uint64_t grids = p->form < 0 ? 0 : band * LQI_STRIP_GRIDS(k);
+  uint64_t sums = p->fused ? 0 : rows * band * 16;
+  uint64_t floats = decoded + natural + grids + sums + rows * band;
   if (out != NULL) {
-    float *at = (float *)(void *)(p->rooms + index * p->room);
-    *out = (struct product_room){at, at + decoded, at + decoded + k, at + decoded + k + grids,
-                                 at + decoded + k + grids + sums};
+    out->decoded = (float *)(void *)(p->rooms + index * p->room);
+    out->natural = out->decoded + decoded;
+    out->grids = out->natural + natural;
+    out->sums = out->grids + grids;
+    out->tile = out->sums + sums;
   }
   return lqi_ceil_div(floats * sizeof(float), LQI_ALIGNMENT) * LQI_ALIGNMENT;
 }
@@ -99,43 +107,44 @@ static void store_tile(const struct product *p, float *tile, uint64_t first, uin
 }
 
 /* A band through its strip, LQI_STRIP_M rows of x at a time. */
-static void fused_band(const struct product *p, const struct lqi_strip *strip, int form,
+static void fused_band(const struct product *p, const struct lqi_strip *strip,
                        const struct product_room *room, uint64_t n, uint64_t count)
 {
   for (uint64_t i = 0, m; i < p->m; i += m) {
     m = lqi_min_u64(LQI_STRIP_M, p->m - i);
-    p->kern->strip_dots[form](strip, (size_t)count, (size_t)p->weight->shape.cols,
-                              p->x + i * p->x_stride, (size_t)p->x_stride, (size_t)m, room->tile,
-                              (size_t)p->band);
+    p->kern->strip_dots[p->form](strip, (size_t)count, (size_t)p->weight->shape.cols,
+                                 p->x + i * p->x_stride, (size_t)p->x_stride, (size_t)m, room->tile,
+                                 (size_t)p->band);
     store_tile(p, room->tile, i, m, n, count);
   }
 }
 
-static int takes_fixed(const struct product *p, const struct lqi_strip *strip, int form)
+static int takes_fixed(const struct product *p, const struct lqi_strip *strip)
 {
-  return p->fixed.q != NULL && strip->group % LQI_UNIT == 0 && p->kern->fixed_dots[form] != NULL;
+  return p->fixed.q != NULL && strip->group % LQI_UNIT == 0 && p->kern->fixed_dots[p->form] != NULL;
 }
 
-static void fixed_band(const struct product *p, const struct lqi_strip *strip, int form,
+static void fixed_band(const struct product *p, const struct lqi_strip *strip,
                        const struct product_room *room, uint64_t n, uint64_t count)
 {
   size_t stride = p->fixed.stride;
   for (uint64_t i = 0, m; i < p->m; i += m) {
     struct lqi_fixed x = {p->fixed.q + i * stride, p->fixed.t + i * (stride / LQI_UNIT), stride};
     m = lqi_min_u64(LQI_STRIP_M, p->m - i);
-    p->kern->fixed_dots[form](strip, (size_t)count, stride, &x, (size_t)m, room->tile,
-                              (size_t)p->band);
+    p->kern->fixed_dots[p->form](strip, (size_t)count, stride, &x, (size_t)m, room->tile,
+                                 (size_t)p->band);
     store_tile(p, room->tile, i, m, n, count);
   }
 }
 
 /* Rows row .. of W to room->decoded. */
-static void decode_band(const struct product *p, const struct lqi_strip *strip, int form,
+static void decode_band(const struct product *p, const struct lqi_strip *strip,
                         const struct product_room *room, uint64_t row, uint64_t count)
 {
   uint64_t k = p->weight->shape.cols;
-  if (form >= 0) {
-    p->kern->strip_pair[form](strip, (size_t)count, (size_t)k, room->decoded, (size_t)p->x_stride);
+  if (p->form >= 0) {
+    p->kern->strip_pair[p->form](strip, (size_t)count, (size_t)k, room->decoded,
+                                 (size_t)p->x_stride);
     return;
   }
   for (uint64_t r = 0; r < count; r++) {
@@ -165,32 +174,32 @@ static void decoded_band(const struct product *p, const struct product_room *roo
 static void product_task(void *arg, uint32_t index)
 {
   const struct product *p = arg;
-  const struct lqi_method *method = p->weight->method;
   uint64_t begin = index * p->per_task, end = lqi_min_u64(begin + p->per_task, p->rows);
   struct product_room room;
   cut_room(p, index, &room);
   for (uint64_t n = begin, count; n < end; n += count) {
     struct lqi_strip strip = {0};
-    int form = -1;
     count = lqi_min_u64(p->band, end - n);
-    if (method->strip != NULL && p->x_stride != 0 && p->x_stride == p->weight->shape.cols)
-      form = method->strip(p->weight, p->kern, p->first + n, count, room.grids, &strip);
-    if (form >= 0 && takes_fixed(p, &strip, form)) {
-      fixed_band(p, &strip, form, &room, n, count);
-    } else if (form >= 0 && p->m <= FUSED_ROWS) {
-      fused_band(p, &strip, form, &room, n, count);
+    if (p->form >= 0)
+      p->weight->method->strip(p->weight, p->kern, p->first + n, count, room.grids, &strip);
+    if (p->fused && takes_fixed(p, &strip)) {
+      fixed_band(p, &strip, &room, n, count);
+    } else if (p->fused) {
+      fused_band(p, &strip, &room, n, count);
     } else {
-      decode_band(p, &strip, form, &room, p->first + n, count);
+      decode_band(p, &strip, &room, p->first + n, count);
       decoded_band(p, &room, n, count);
     }
   }
 }
 
-/* As many rows as stay in a second-level cache, but whole tiles. */
-static uint64_t band_of(uint64_t cols, uint64_t rows)
+/* How many rows of W at a time: of decoded ones as many as stay in a second-level cache, but whole
+ * tiles. */
+static uint64_t band_of(const struct product *p)
 {
-  uint64_t band = (UINT64_C(1) << 16) / (cols | 1) / 4 * 4;
-  return lqi_min_u64(band < 4 ? 4 : band > FUSED_BAND ? FUSED_BAND : band, rows);
+  uint64_t band = (UINT64_C(1) << 16) / (p->weight->shape.cols | 1) / 4 * 4;
+  band = band < 4 ? 4 : band > DECODED_BAND ? DECODED_BAND : band;
+  return lqi_min_u64(p->fused ? FUSED_BAND : band, p->rows);
 }
 
 /* Work space for as many tasks as may run at once; 0 rows: no work. */
@@ -200,7 +209,7 @@ static lq_status run_product(const struct lqi_mem *mem, const struct lqi_par *pa
   uint64_t k = p->weight->shape.cols, bytes;
   if (p->rows == 0 || p->m == 0)
     return LQ_OK;
-  p->band = band_of(k, p->rows);
+  p->band = band_of(p);
   uint64_t bands = lqi_ceil_div(p->rows, p->band);
   uint64_t workers =
       p->rows * k * p->m < LQI_TASK_ELEMENTS ? 1 : lqi_min_u64(lqi_par_workers(par), bands);
@@ -247,10 +256,15 @@ static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par
                                  struct product *p, const struct input *in)
 {
   uint64_t k = p->weight->shape.cols, most = lqi_min_u64(in->m, X_BLOCK), row, bytes;
-  int fixed = in->fast && in->m <= FUSED_ROWS && k % LQI_UNIT == 0;
+  struct lqi_strip none;
+  int fixed = in->fast && k % LQI_UNIT == 0;
   void *y = p->y;
   lq_status s = LQ_OK;
   p->x_stride = paired(k);
+  if (p->weight->method->strip != NULL && k != 0 && k % LQI_PIECE == 0)
+    p->form = p->weight->method->strip(p->weight, p->kern, 0, 0, NULL, &none);
+  p->fused = p->form >= 0 && in->m <= FUSED_ROWS;
+  fixed &= p->fused;
   /* Of a row: floats, integers of half their size, a scale for each unit. */
   row = p->x_stride + (fixed ? p->x_stride / 2 + p->x_stride / LQI_UNIT : 0);
   if (lqi_mul_overflows(most * sizeof(float), row, &bytes))
@@ -301,6 +315,7 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
   struct product p = {
       .weight = &weight->store,
       .kern = lqi_kernels(),
+      .form = -1,
       .first = first_row,
       .rows = rows,
       .bias = bias,
@@ -383,6 +398,7 @@ LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, con
   struct lqi_par par = lqi_par_of(how);
   int reference = how != NULL && how->compat == LQ_COMPAT_BITSANDBYTES_CPU;
   struct product p = {
+      .form = -1,
       .weight = &weight->store,
       .x_codes = &x->store,
       .kern = lqi_kernels(),

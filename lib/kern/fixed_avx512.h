@@ -34,15 +34,15 @@ LQI_INLINE FIXED512_ISA void FIXED512(factors)(const struct lqi_strip *w, float 
                                                const float *t, size_t first, size_t count,
                                                float *out)
 {
-  const float *grid = w->grid + r * w->grid_step;
-  float scale[FIXED512(UNITS)];
-  size_t units = w->group / LQI_UNIT, left = units - first % units, g = first / units * w->numbers;
-  for (size_t u = 0; u < count; u++) {
-    scale[u] = grid[g];
-    if (--left == 0) {
-      left = units;
-      g += w->numbers;
-    }
+  const float *grid = w->grid + r * w->grid_step, *scale = grid + first;
+  float spread[FIXED512(UNITS) + 16];
+  size_t units = w->group / LQI_UNIT;
+  if (units != 1 || w->numbers != 1) {
+    size_t g = first / units, left = (g + 1) * units - first;
+    for (size_t u = 0; u < count; u += left, left = units, g++)
+      for (size_t end = count - u < left ? count : u + left, at = u; at < end; at += 16)
+        _mm512_storeu_ps(spread + at, _mm512_set1_ps(grid[g * w->numbers]));
+    scale = spread;
   }
   for (size_t u = 0; u < count; u += 16) {
     __mmask16 lanes = avx512_lanes(u, count);

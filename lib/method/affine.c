@@ -476,9 +476,9 @@ static int affine_strip(const struct lqi_store *store, const struct lqi_kernels 
   uint64_t group = group_width(store), step = 2 * store->groups;
   if (store->mapped || group % LQI_PIECE != 0 || store->shape.cols % group != 0)
     return -1;
-  for (uint64_t r = 0; r < rows; r++)
-    lqi_affine_get_grids(store, kern, row + r, 0, (size_t)store->groups,
-                         (struct lqi_grid *)(void *)(grids + r * step));
+  /* Grids of consecutive rows lie one behind the other. */
+  lqi_affine_get_grids(store, kern, row, 0, (size_t)(rows * store->groups),
+                       (struct lqi_grid *)(void *)grids);
   *out = (struct lqi_strip){
       .codes = lqi_affine_row(store, row),
       .row_bytes = (size_t)lqi_affine_row_bytes(store->shape.cols, store->bits),

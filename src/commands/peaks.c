@@ -1,8 +1,8 @@
 /*
  * peaks.c - loops of multiply-adds that touch no memory.
  *
- * Twelve independent sums hide the latency of any such unit in use. The empty asm keeps compilers
- * from leaving out what they see through.
+ * Twelve independent sums hide the latency of any such unit in use. Assembly, since a compiler leaves
+ * out what it sees through.
  */
 #include "peaks.h"
 
@@ -14,37 +14,21 @@ enum { STEPS = 1 << 20, SUMS = 12 };
 
 #if defined(__GNUC__) && defined(__x86_64__)
 
-#include <immintrin.h>
-
-#define TARGET(features) __attribute__((target(features), noinline))
-
-/* name(): STEPS times `multiply` of each of SUMS sums, which the asm pins to registers. */
-#define PIN(c, a, b, d, e) __asm__ volatile("" : c(a), c(b), c(d), c(e))
-#define LOOP(name, features, type, zero, c, multiply) \
-  TARGET(features) static void name(void) \
-  { \
-    type x = zero, s0 = x, s1 = x, s2 = x, s3 = x, s4 = x, s5 = x, s6 = x, s7 = x, s8 = x, s9 = x, \
-         sa = x, sb = x; \
-    for (int n = 0; n < STEPS; n++) { \
-      multiply(s0), multiply(s1), multiply(s2), multiply(s3), multiply(s4), multiply(s5); \
-      multiply(s6), multiply(s7), multiply(s8), multiply(s9), multiply(sa), multiply(sb); \
-      PIN(c, s0, s1, s2, s3); \
-      PIN(c, s4, s5, s6, s7); \
-      PIN(c, s8, s9, sa, sb); \
-    } \
-  }
-
-#define FMA_512(s) (s = _mm512_fmadd_ps(x, x, s))
-#define FMA_256(s) (s = _mm256_fmadd_ps(x, x, s))
-#define DOT_VNNI(s) (s = _mm512_dpbusd_epi32(s, x, x))
-#define DOT_512(s) (s = _mm512_add_epi32(s, _mm512_madd_epi16(x, x)))
-#define DOT_256(s) (s = _mm256_add_epi32(s, _mm256_madd_epi16(x, x)))
-
-LOOP(f32_avx512, "avx512f", __m512, _mm512_setzero_ps(), "+v", FMA_512)
-LOOP(f32_avx2, "avx2,fma", __m256, _mm256_setzero_ps(), "+x", FMA_256)
-LOOP(i8_vnni, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(), "+v", DOT_VNNI)
-LOOP(i8_avx512, "avx512f,avx512bw", __m512i, _mm512_setzero_si512(), "+v", DOT_512)
-LOOP(i8_avx2, "avx2", __m256i, _mm256_setzero_si256(), "+x", DOT_256)
+/* STEPS times an instruction of each of twelve sums, registers 1 to 12 of a width. */
+#define ONE(op, r, n) op " %%" r "0,%%" r "0,%%" r n "\n\t"
+#define LOOP(op, r) \
+  do { \
+    int left = STEPS; \
+    __asm__ volatile("vpxor %%xmm0,%%xmm0,%%xmm0\n\t" \
+                     "1:\n\t" ONE(op, r, "1") ONE(op, r, "2") ONE(op, r, "3") ONE(op, r, "4") \
+                         ONE(op, r, "5") ONE(op, r, "6") ONE(op, r, "7") ONE(op, r, "8") \
+                             ONE(op, r, "9") ONE(op, r, "10") ONE(op, r, "11") \
+                                 ONE(op, r, "12") "dec %0\n\t" \
+                                                  "jnz 1b\n\t" \
+                                                  "vzeroupper" \
+                     : "+r"(left)::"cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", \
+                       "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12"); \
+  } while (0)
 
 static int level_is(const char *name)
 {
@@ -58,11 +42,18 @@ static int wide_pass(peak which)
 
   if (!avx512 && !level_is("avx2"))
     return 0;
-  if (which == PEAK_F32) {
-    (avx512 ? f32_avx512 : f32_avx2)();
+  if (which == PEAK_F32 && avx512)
+    LOOP("vfmadd231ps", "zmm");
+  else if (which == PEAK_F32)
+    LOOP("vfmadd231ps", "ymm");
+  else if (vnni)
+    LOOP("vpdpbusd", "zmm");
+  else if (avx512)
+    LOOP("vpmaddwd", "zmm");
+  else
+    LOOP("vpmaddwd", "ymm");
+  if (which == PEAK_F32)
     return avx512 ? 16 : 8;
-  }
-  (vnni ? i8_vnni : avx512 ? i8_avx512 : i8_avx2)();
   return vnni ? 64 : avx512 ? 32 : 16;
 }
 
