@@ -1,8 +1,8 @@
 /*
  * peaks.c - loops of multiply-adds that touch no memory.
  *
- * Twelve independent sums hide the latency of any such unit in use. Assembly, since a compiler leaves
- * out what it sees through.
+ * Twelve independent sums hide the latency of any such unit in use. Assembly, since a compiler
+ * leaves out what it sees through.
  */
 #include "peaks.h"
 
