@@ -385,16 +385,19 @@ static void check_narrow(const struct lqi_kernels *k, const struct lqi_kernels *
 static void check_spread(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
   (void)d;
-  size_t n = random_below(130);
-  float *m = place(&input[0], n, 4, random_shift()), *e = place(&input[1], 32, 4, random_shift());
-  fill(m, 0, n, 64, NULL, 0);
-  fill(e, 0, 32, 64, NULL, 0);
+  size_t n = random_below(130), ld = n + random_below(9), depth = random_below(11);
+  size_t last = depth != 0 ? (depth - 1) * ld + n : 0;
+  float *m = place(&input[0], last, 4, random_shift());
+  float *e = place(&input[1], 32 * depth, 4, random_shift());
+  fill(m, 0, last, 64, NULL, 0);
+  fill(e, 0, 32 * depth, 64, NULL, 0);
   float *want = place(&expected[0], 32 * n, 4, 0), *got = place(&output[0], 32 * n, 4, 1);
   fill(want, 0, 32 * n, 64, NULL, 0);
   memcpy(got, want, 32 * n * sizeof *got);
-  c->spread(m, n, e, want);
-  k->spread(m, n, e, got);
-  CHECK(same_floats(got, want, 0, 32 * n), "%zu columns", n);
+  for (size_t i = 0; i < depth; i++)
+    c->spread(m + i * ld, ld, 1, e + 32 * i, n, want);
+  k->spread(m, ld, depth, e, n, got);
+  CHECK(same_floats(got, want, 0, 32 * n), "%zu columns of %zu errors", n, depth);
 }
 
 static void check_deviation(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
@@ -534,6 +537,7 @@ static const struct row {
     {"aff8_encode", check_aff8_encode, time_aff8_encode, LQI_FLOATS, 1, 1.0625},
     {"aff8_decode", check_aff8_decode, time_aff8_decode, LQI_FLOATS, 1, 1.0625},
     {"aff_error", check_aff_error, time_aff_error, 1, 1, 0},
+    {"aff_round", check_aff_round, NULL, 1, 0, 0},
     {"widen", check_widen, time_widen, LQI_FLOATS, 1, 4},
     {"narrow", check_narrow, time_narrow, LQI_FLOATS, 1, 4},
     {"pair", check_pair, time_pair, LQI_FLOATS, 1, 4},

@@ -148,6 +148,29 @@ static void check_aff_error(const struct lqi_kernels *k, const struct lqi_kernel
   CHECK(memcmp(want, got, 64) == 0, "n %zu, power %g", n, (double)loss.power);
 }
 
+static void check_aff_round(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  (void)d;
+  float most = (float)((4u << random_below(7)) - 1u);
+  float *x = place(&input[0], 32, 4, random_shift()), *grid = place(&input[1], 64, 4, 0);
+  float *want = place(&expected[0], 32, 4, 0), *got = place(&output[0], 32, 4, random_shift());
+  uint8_t codes[2][32];
+  for (size_t l = 0; l < 32; l++) {
+    struct lqi_grid g;
+    random_grids(&g, 1, (uint32_t)most);
+    grid[l] = g.scale;
+    grid[32 + l] = g.zero;
+  }
+  fill(x, 0, 32, 64, NULL, 0);
+  for (size_t l = 0; l < 32; l++)
+    if (random_below(2)) /* a point of the grid, or between two */
+      x[l] = grid[l] * (float)((int)random_below(600) - 300) * 0.5f;
+  c->aff_round(x, grid, grid + 32, most, codes[0], want);
+  k->aff_round(x, grid, grid + 32, most, codes[1], got);
+  CHECK(memcmp(codes[0], codes[1], 32) == 0 && same_floats(got, want, 0, 32), "most %g",
+        (double)most);
+}
+
 /* ---- time ---- */
 
 /* The same grid for all groups of 128. */

@@ -172,6 +172,24 @@ LQI_INLINE LQI_AVX2 __m256i aff_avx2_code(const struct aff_avx2_grid *k, __m256 
   return _mm256_add_epi32(_mm256_cvtps_epi32(t), k->zero);
 }
 
+/* Bounded values are rounded as floats: the difference of code and zero is one already. */
+LQI_AVX2 void lqi_aff_round_avx2(const float *x, const float *scale, const float *zero, float most,
+                                 uint8_t *codes, float *q)
+{
+  __m256i v[4];
+  X86_UNROLL
+  for (size_t i = 0; i < 4; i++) {
+    __m256 s = _mm256_loadu_ps(scale + 8 * i), z = _mm256_loadu_ps(zero + 8 * i);
+    __m256 t = _mm256_div_ps(_mm256_loadu_ps(x + 8 * i), s);
+    t = _mm256_max_ps(t, _mm256_xor_ps(z, _mm256_set1_ps(-0.0f)));
+    t = _mm256_min_ps(t, _mm256_sub_ps(_mm256_set1_ps(most), z));
+    t = _mm256_cvtepi32_ps(_mm256_cvtps_epi32(t));
+    _mm256_storeu_ps(q + 8 * i, _mm256_mul_ps(s, t));
+    v[i] = _mm256_cvtps_epi32(_mm256_add_ps(t, z));
+  }
+  _mm256_storeu_si256((void *)codes, avx2_bytes(v, 0));
+}
+
 /* n <= 32 elements from `first` on, a multiple of 8, to n bytes; the others are `zero`. */
 LQI_INLINE LQI_AVX2 __m256i aff_avx2_chunk(const struct aff_avx2_grid *k, const void *x,
                                            int32_t dtype, size_t first, size_t n)

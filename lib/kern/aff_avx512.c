@@ -170,6 +170,23 @@ LQI_INLINE LQI_AVX512 __m512i aff_avx512_code(const struct aff_avx512_grid *k, _
   return _mm512_add_epi32(_mm512_cvtps_epi32(t), k->zero);
 }
 
+/* Bounded values are rounded as floats: the difference of code and zero is one already. */
+LQI_AVX512 void lqi_aff_round_avx512(const float *x, const float *scale, const float *zero,
+                                     float most, uint8_t *codes, float *q)
+{
+  X86_UNROLL
+  for (size_t l = 0; l < 32; l += 16) {
+    __m512 s = _mm512_loadu_ps(scale + l), z = _mm512_loadu_ps(zero + l);
+    __m512 t = _mm512_div_ps(_mm512_loadu_ps(x + l), s);
+    t = _mm512_max_ps(t, _mm512_xor_ps(z, _mm512_set1_ps(-0.0f)));
+    t = _mm512_min_ps(t, _mm512_sub_ps(_mm512_set1_ps(most), z));
+    t = _mm512_cvtepi32_ps(_mm512_cvtps_epi32(t));
+    _mm512_storeu_ps(q + l, _mm512_mul_ps(s, t));
+    _mm_storeu_si128((void *)(codes + l),
+                     _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_add_ps(t, z))));
+  }
+}
+
 /* n <= 64 elements from `first` on to n bytes; a is the grid of the first 32, b of the others. */
 LQI_INLINE LQI_AVX512 __m512i aff_avx512_chunk(const struct aff_avx512_grid *a,
                                                const struct aff_avx512_grid *b, const void *x,

@@ -85,6 +85,16 @@ LQI_INLINE void aff8_decode(const uint8_t *codes, size_t groups, size_t group,
       lqi_store(out, dtype, i, aff_value(codes[i], grid[g]));
 }
 
+void lqi_aff_round_c(const float *x, const float *scale, const float *zero, float most,
+                     uint8_t *codes, float *q)
+{
+  for (size_t l = 0; l < 32; l++) {
+    const struct lqi_grid grid = {scale[l], zero[l]};
+    codes[l] = (uint8_t)aff_code(x[l], grid, most);
+    q[l] = aff_value(codes[l], grid);
+  }
+}
+
 void lqi_aff_error_c(const float *x, size_t n, const struct lqi_grid *grid,
                      const struct lqi_aff_loss *loss, float chain[16])
 {

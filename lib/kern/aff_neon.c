@@ -87,6 +87,26 @@ LQI_INLINE int32x4_t aff_neon_code(const struct lqi_grid *grid, float most, floa
   return vaddq_s32(vcvtnq_s32_f32(t), vdupq_n_s32((int32_t)grid->zero));
 }
 
+/* Bounded values are rounded as floats: the difference of code and zero is one already. */
+void lqi_aff_round_neon(const float *x, const float *scale, const float *zero, float most,
+                        uint8_t *codes, float *q)
+{
+  for (size_t l = 0; l < 32; l += 16) {
+    int32x4_t v[4];
+    NEON_UNROLL
+    for (size_t i = 0; i < 4; i++) {
+      const float32x4_t s = vld1q_f32(scale + l + 4 * i), z = vld1q_f32(zero + l + 4 * i);
+      float32x4_t t = vdivq_f32(vld1q_f32(x + l + 4 * i), s);
+      t = aff_neon_max(t, vnegq_f32(z));
+      t = aff_neon_min(t, vsubq_f32(vdupq_n_f32(most), z));
+      t = vcvtq_f32_s32(vcvtnq_s32_f32(t));
+      vst1q_f32(q + l + 4 * i, vmulq_f32(s, t));
+      v[i] = vcvtnq_s32_f32(vaddq_f32(t, z));
+    }
+    vst1q_u8(codes + l, neon_bytes(v));
+  }
+}
+
 /* n elements from `first` on, 16 or 8, to as many bytes; the others are `zero`. */
 LQI_INLINE uint8x16_t aff_neon_chunk(const struct lqi_grid *grid, float most, const void *x,
                                      int32_t dtype, size_t first, size_t n)

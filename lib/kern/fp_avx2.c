@@ -62,17 +62,39 @@ LQI_AVX2 void lqi_deviation_avx2(const float *a, const float *b, size_t n,
   lqi_deviation_c(a + whole, b + whole, n - whole, sums);
 }
 
-LQI_AVX2 void lqi_spread_avx2(const float *m, size_t count, const float *e, float *w)
+/* One or two columns, whose sums stay in registers. */
+LQI_INLINE LQI_AVX2 void fp_avx2_spread(const float *m, size_t ld, size_t depth, const float *e,
+                                        float *w, size_t columns)
 {
-  const __m256 e0 = _mm256_loadu_ps(e), e1 = _mm256_loadu_ps(e + 8), e2 = _mm256_loadu_ps(e + 16),
-               e3 = _mm256_loadu_ps(e + 24);
-  for (size_t c = 0; c < count; c++, w += 32) {
-    const __m256 f = _mm256_broadcast_ss(m + c);
-    _mm256_storeu_ps(w, _mm256_fmadd_ps(f, e0, _mm256_loadu_ps(w)));
-    _mm256_storeu_ps(w + 8, _mm256_fmadd_ps(f, e1, _mm256_loadu_ps(w + 8)));
-    _mm256_storeu_ps(w + 16, _mm256_fmadd_ps(f, e2, _mm256_loadu_ps(w + 16)));
-    _mm256_storeu_ps(w + 24, _mm256_fmadd_ps(f, e3, _mm256_loadu_ps(w + 24)));
+  __m256 sum[2][4];
+  X86_UNROLL
+  for (size_t i = 0; i < 4 * columns; i++)
+    sum[i / 4][i % 4] = _mm256_loadu_ps(w + 8 * i);
+  for (size_t k = 0; k < depth; k++, m += ld, e += 32) {
+    const __m256 e0 = _mm256_loadu_ps(e), e1 = _mm256_loadu_ps(e + 8), e2 = _mm256_loadu_ps(e + 16),
+                 e3 = _mm256_loadu_ps(e + 24);
+    X86_UNROLL
+    for (size_t c = 0; c < columns; c++) {
+      const __m256 f = _mm256_broadcast_ss(m + c);
+      sum[c][0] = _mm256_fmadd_ps(f, e0, sum[c][0]);
+      sum[c][1] = _mm256_fmadd_ps(f, e1, sum[c][1]);
+      sum[c][2] = _mm256_fmadd_ps(f, e2, sum[c][2]);
+      sum[c][3] = _mm256_fmadd_ps(f, e3, sum[c][3]);
+    }
   }
+  X86_UNROLL
+  for (size_t i = 0; i < 4 * columns; i++)
+    _mm256_storeu_ps(w + 8 * i, sum[i / 4][i % 4]);
+}
+
+LQI_AVX2 void lqi_spread_avx2(const float *m, size_t ld, size_t depth, const float *e, size_t count,
+                              float *w)
+{
+  size_t c = 0;
+  for (; c + 2 <= count; c += 2)
+    fp_avx2_spread(m + c, ld, depth, e, w + 32 * c, 2);
+  if (c < count)
+    fp_avx2_spread(m + c, ld, depth, e, w + 32 * c, 1);
 }
 
 #define FP_AVX2_ABSMAX(suffix, dtype) \

@@ -56,14 +56,40 @@ LQI_AVX512 void lqi_deviation_avx512(const float *a, const float *b, size_t n,
   lqi_deviation_c(a + i, b + i, n - i, sums);
 }
 
-LQI_AVX512 void lqi_spread_avx512(const float *m, size_t count, const float *e, float *w)
+/* Some columns, whose sums stay in registers. */
+LQI_INLINE LQI_AVX512 void fp_avx512_spread(const float *m, size_t ld, size_t depth, const float *e,
+                                            float *w, size_t columns)
 {
-  const __m512 low = _mm512_loadu_ps(e), high = _mm512_loadu_ps(e + 16);
-  for (size_t c = 0; c < count; c++, w += 32) {
-    const __m512 f = _mm512_set1_ps(m[c]);
-    _mm512_storeu_ps(w, _mm512_fmadd_ps(f, low, _mm512_loadu_ps(w)));
-    _mm512_storeu_ps(w + 16, _mm512_fmadd_ps(f, high, _mm512_loadu_ps(w + 16)));
+  __m512 low[8], high[8];
+  X86_UNROLL
+  for (size_t c = 0; c < columns; c++) {
+    low[c] = _mm512_loadu_ps(w + 32 * c);
+    high[c] = _mm512_loadu_ps(w + 32 * c + 16);
   }
+  for (size_t k = 0; k < depth; k++, m += ld, e += 32) {
+    const __m512 first = _mm512_loadu_ps(e), second = _mm512_loadu_ps(e + 16);
+    X86_UNROLL
+    for (size_t c = 0; c < columns; c++) {
+      const __m512 f = _mm512_set1_ps(m[c]);
+      low[c] = _mm512_fmadd_ps(f, first, low[c]);
+      high[c] = _mm512_fmadd_ps(f, second, high[c]);
+    }
+  }
+  X86_UNROLL
+  for (size_t c = 0; c < columns; c++) {
+    _mm512_storeu_ps(w + 32 * c, low[c]);
+    _mm512_storeu_ps(w + 32 * c + 16, high[c]);
+  }
+}
+
+LQI_AVX512 void lqi_spread_avx512(const float *m, size_t ld, size_t depth, const float *e,
+                                  size_t count, float *w)
+{
+  size_t c = 0;
+  for (; c + 8 <= count; c += 8)
+    fp_avx512_spread(m + c, ld, depth, e, w + 32 * c, 8);
+  for (; c < count; c++)
+    fp_avx512_spread(m + c, ld, depth, e, w + 32 * c, 1);
 }
 
 #define FP_AVX512_ABSMAX(suffix, dtype) \

@@ -8,11 +8,12 @@
 
 #include <math.h>
 
-void lqi_spread_c(const float *m, size_t count, const float *e, float *w)
+void lqi_spread_c(const float *m, size_t ld, size_t depth, const float *e, size_t count, float *w)
 {
   for (size_t c = 0; c < count; c++)
-    for (size_t l = 0; l < 32; l++)
-      w[c * 32 + l] = fmaf(m[c], e[l], w[c * 32 + l]);
+    for (size_t k = 0; k < depth; k++)
+      for (size_t l = 0; l < 32; l++)
+        w[c * 32 + l] = fmaf(m[k * ld + c], e[k * 32 + l], w[c * 32 + l]);
 }
 
 void lqi_deviation_c(const float *a, const float *b, size_t n, struct lqi_deviation *sums)

@@ -61,16 +61,35 @@ void lqi_deviation_neon(const float *a, const float *b, size_t n, struct lqi_dev
   lqi_deviation_c(a + whole, b + whole, n - whole, sums);
 }
 
-void lqi_spread_neon(const float *m, size_t count, const float *e, float *w)
+/* One or two columns, whose sums stay in registers. */
+LQI_INLINE void fp_neon_spread(const float *m, size_t ld, size_t depth, const float *e, float *w,
+                               size_t columns)
 {
-  float32x4_t v[8];
+  float32x4_t sum[2][8];
   NEON_UNROLL
-  for (size_t q = 0; q < 8; q++)
-    v[q] = vld1q_f32(e + 4 * q);
-  for (size_t c = 0; c < count; c++, w += 32)
+  for (size_t i = 0; i < 8 * columns; i++)
+    sum[i / 8][i % 8] = vld1q_f32(w + 4 * i);
+  for (size_t k = 0; k < depth; k++, m += ld, e += 32)
     NEON_UNROLL
-  for (size_t q = 0; q < 8; q++)
-    vst1q_f32(w + 4 * q, vfmaq_n_f32(vld1q_f32(w + 4 * q), v[q], m[c]));
+  for (size_t q = 0; q < 8; q++) {
+    const float32x4_t v = vld1q_f32(e + 4 * q);
+    NEON_UNROLL
+    for (size_t c = 0; c < columns; c++)
+      sum[c][q] = vfmaq_n_f32(sum[c][q], v, m[c]);
+  }
+  NEON_UNROLL
+  for (size_t i = 0; i < 8 * columns; i++)
+    vst1q_f32(w + 4 * i, sum[i / 8][i % 8]);
+}
+
+void lqi_spread_neon(const float *m, size_t ld, size_t depth, const float *e, size_t count,
+                     float *w)
+{
+  size_t c = 0;
+  for (; c + 2 <= count; c += 2)
+    fp_neon_spread(m + c, ld, depth, e, w + 32 * c, 2);
+  if (c < count)
+    fp_neon_spread(m + c, ld, depth, e, w + 32 * c, 1);
 }
 
 #define FP_NEON_ABSMAX(suffix, dtype) \

@@ -198,9 +198,13 @@ struct lqi_deviation {
 };
 typedef void lqi_deviation_fn(const float *a, const float *b, size_t n, struct lqi_deviation *sums);
 
-/* w[c * 32 + l] = fma(m[c], e[l], w[c * 32 + l]) for c < count and l < 32: an error of each of 32
- * rows spread over the columns that follow. */
-typedef void lqi_spread_fn(const float *m, size_t count, const float *e, float *w);
+/*
+ * w[c * 32 + l] = fma(m[k * ld + c], e[k * 32 + l], w[c * 32 + l]) for k = 0 .. depth - 1 in order,
+ * c < count and l < 32: errors of 32 rows in `depth` columns spread over columns that follow. One
+ * call with depth d does what d calls with depth 1 do, bit for bit.
+ */
+typedef void lqi_spread_fn(const float *m, size_t ld, size_t depth, const float *e, size_t count,
+                           float *w);
 
 /* Exact inner product of int8 codes; n < 2^17, so that int32 cannot overflow. */
 typedef int32_t lqi_dot_i8_fn(const int8_t *a, const int8_t *b, size_t n);
@@ -279,6 +283,13 @@ typedef void lqi_aff_grid_fn(const float *lo, const float *hi, size_t n, uint32_
 typedef void lqi_aff_encode_fn(const void *x, size_t groups, size_t group,
                                const struct lqi_grid *grid, float most, uint8_t *codes);
 
+/*
+ * 32 values, each by its own grid: code = x / scale, at least -zero (also for NaN) and at most most
+ * - zero, rounded as above, + zero; q = scale * (code - zero). most <= 255.
+ */
+typedef void lqi_aff_round_fn(const float *x, const float *scale, const float *zero, float most,
+                              uint8_t *codes, float *q);
+
 /* out = scale * (code - zero), one rounding, then one to the output dtype; stream as above. */
 typedef void lqi_aff_decode_fn(const uint8_t *codes, size_t groups, size_t group,
                                const struct lqi_grid *grid, void *out, int stream);
@@ -306,6 +317,7 @@ struct lqi_kernels {
   lqi_aff_decode_fn *aff8_decode[LQI_FLOATS];
   lqi_aff_grid_fn *aff_grid;
   lqi_aff_error_fn *aff_error;
+  lqi_aff_round_fn *aff_round;
   lqi_absmax_fn *absmax[LQI_FLOATS];
   lqi_i8_encode_fn *i8_encode[LQI_FLOATS];
   lqi_i8_decode_fn *i8_decode[LQI_FLOATS];

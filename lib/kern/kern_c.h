@@ -51,6 +51,7 @@ LQI_INLINE float lqi_reciprocal(float m)
       lqi_aff8_decode_bf16_##isa; \
   lqi_aff_grid_fn lqi_aff_grid_##isa; \
   lqi_aff_error_fn lqi_aff_error_##isa; \
+  lqi_aff_round_fn lqi_aff_round_##isa; \
   lqi_absmax_fn lqi_absmax_f32_##isa, lqi_absmax_f16_##isa, lqi_absmax_bf16_##isa; \
   lqi_i8_encode_fn lqi_i8_encode_f32_##isa, lqi_i8_encode_f16_##isa, lqi_i8_encode_bf16_##isa; \
   lqi_i8_decode_fn lqi_i8_decode_f32_##isa, lqi_i8_decode_f16_##isa, lqi_i8_decode_bf16_##isa; \

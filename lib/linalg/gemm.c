@@ -99,3 +99,30 @@ void lqi_gemm_f32(const struct lqi_kernels *kern, const struct lqi_gemm *g, void
       w.mode = LQI_TILE_ADD;
   }
 }
+
+size_t lqi_panels_f32(const struct lqi_kernels *kern, size_t n)
+{
+  return lqi_round_up(n, kern->tiles.columns_f32);
+}
+
+void lqi_pack_f32(const struct lqi_kernels *kern, const float *x, size_t ld, size_t depth, size_t n,
+                  float *out)
+{
+  const size_t width = kern->tiles.columns_f32;
+  for (size_t j = 0; j < n; j += width) {
+    size_t columns = lqi_least(width, n - j);
+    lqi_panel_from_rows_f32(x + j, ld, depth, columns, width, out + j * depth);
+    lqi_panel_fill_f32(depth, columns, width, out + j * depth);
+  }
+}
+
+/* A panel of B stays in L1 while all of A goes by. */
+void lqi_packed_add_f32(const struct lqi_kernels *kern, const struct lqi_packed_product *p)
+{
+  const size_t width = kern->tiles.columns_f32, rows = kern->tiles.rows;
+  for (size_t j = 0; j < p->n; j += width)
+    for (size_t i = 0; i < p->m; i += rows)
+      kern->tiles.f32(p->depth, p->a + lqi_panel_at(p->step, p->depth, i), p->step,
+                      p->b + j * p->depth, p->c + i * p->ldc + j, p->ldc, lqi_least(rows, p->m - i),
+                      lqi_least(width, p->n - j), LQI_TILE_ADD);
+}

@@ -166,4 +166,26 @@ uint64_t lqi_gemm_scratch(uint64_t m, uint64_t n, uint64_t k);
 void lqi_gemm_f32(const struct lqi_kernels *kern, const struct lqi_gemm *g, void *scratch,
                   const struct lqi_par *par);
 
+/*
+ * A right factor that is used often: [depth, n], packed once for the tiles of `kern`. It takes
+ * depth * lqi_panels_f32 floats.
+ */
+size_t lqi_panels_f32(const struct lqi_kernels *kern, size_t n);
+void lqi_pack_f32(const struct lqi_kernels *kern, const float *x, size_t ld, size_t depth, size_t n,
+                  float *out);
+
+/*
+ * C = C + A B for row-major C [m, n] and packed B, depth <= 256, on the calling thread. Element
+ * (i, k) of A is a[(i / step * depth + k) * step + i % step]: groups of `step` rows, step after
+ * step of k; step is a multiple of 16, and the last group is as large as the others.
+ */
+struct lqi_packed_product {
+  size_t m, n, depth, step;
+  const float *a, *b;
+  float *c;
+  size_t ldc;
+};
+
+void lqi_packed_add_f32(const struct lqi_kernels *kern, const struct lqi_packed_product *p);
+
 #endif

@@ -19,19 +19,11 @@ static void affine_range(const struct lqi_params *params, const struct lqi_kerne
   lqi_affine_range(params, kern, x, n, stride, NULL, grid);
 }
 
-/* The rule of kern.h's encoders: divide, bound, round to even by adding and removing 1.5 * 2^23. */
-static void affine_round(const struct lqi_store *store, const float *scale, const float *zero,
-                         const float *w, uint8_t *codes, float *q)
+static void affine_round(const struct lqi_store *store, const struct lqi_kernels *kern,
+                         const float *scale, const float *zero, const float *w, uint8_t *codes,
+                         float *q)
 {
-  const float most = (float)((1u << store->bits) - 1u);
-  for (int l = 0; l < LQI_LANES; l++) {
-    float z = zero[l], v = w[l] / scale[l], low = -z, high = most - z;
-    v = v >= low ? v : low;
-    v = v <= high ? v : high;
-    v = (v + 12582912.0f) - 12582912.0f;
-    codes[l] = (uint8_t)(int)(v + z);
-    q[l] = scale[l] * v;
-  }
+  kern->aff_round(w, scale, zero, (float)((1u << store->bits) - 1u), codes, q);
 }
 
 static void affine_put_codes(const struct lqi_store *store, uint64_t row, const uint8_t *codes)

@@ -120,10 +120,11 @@ static void book_get_grids(const struct lqi_store *store, const struct lqi_kerne
 }
 
 #define BOOK_GRID(name) \
-  static void name##_round(const struct lqi_store *store, const float *scale, const float *zero, \
-                           const float *w, uint8_t *codes, float *q) \
+  static void name##_round(const struct lqi_store *store, const struct lqi_kernels *kern, \
+                           const float *scale, const float *zero, const float *w, uint8_t *codes, \
+                           float *q) \
   { \
-    (void)store, (void)zero; \
+    (void)store, (void)kern, (void)zero; \
     book_round(&lqi_book_##name, scale, w, codes, q); \
   } \
   static void name##_range(const struct lqi_params *params, const struct lqi_kernels *kern, \

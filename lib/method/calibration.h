@@ -18,8 +18,9 @@
  * Both have a unit diagonal; in both an error e at position p costs e^2 * cost[p].
  */
 struct lqi_factor {
-  uint32_t *order; /* column at each position */
-  float *upper;    /* triangle in block rows, padded */
+  const struct lqi_kernels *kern; /* whose tiles multiply */
+  uint32_t *order;                /* column at each position */
+  float *upper;                   /* block rows; behind the square of each, panels of the rest */
   double *cost;
   uint8_t *dead; /* by column: 1 where no input ever was other than 0 */
   size_t n, padded, dead_count;
@@ -40,6 +41,13 @@ struct lqi_calibration {
 lq_status lqi_calibration_create(const struct lqi_mem *mem, uint64_t columns,
                                  struct lqi_calibration **out);
 void lqi_calibration_destroy(struct lqi_calibration *c); /* NULL is allowed */
+
+/*
+ * Block row b of the factor: its square on the diagonal, row-major, LQI_BLOCK wide; what is beyond
+ * follows as panels for tiles of f->kern (lqi_panels_f32).
+ */
+const float *lqi_factor_square(const struct lqi_factor *f, size_t b);
+const float *lqi_factor_beyond(const struct lqi_factor *f, size_t b);
 
 /* Forgets the factor: the moments are about to change. */
 void lqi_calibration_changed(struct lqi_calibration *c);

@@ -16,6 +16,9 @@
 /* Below this columns of tiny inputs would be given huge weights to make up for errors of others. */
 #define LEAST_DAMPING 1e-6
 
+/* Elements divided at once; divides LQI_BLOCK. */
+enum { DIVIDED = 16 };
+
 struct column {
   double weight; /* of the diagonal */
   uint32_t index;
@@ -124,23 +127,69 @@ static void damp(const struct lqi_factor *f, const double *diagonal, double damp
     out[i] = (diagonal[i] > 0.0 ? diagonal[i] / f->mean : 1.0) + damping;
 }
 
-/* Divides what lies beyond the diagonal: columns by their diagonal, or, inverted, rows. */
-static void make_unit(struct lqi_factor *f, int inverted)
+/* Floats of the block rows before b, packed; not less than those of the triangle. */
+static size_t packed_at(const struct lqi_factor *f, size_t b)
 {
-  for (size_t i = 0; i < f->n; i++) {
-    double d = f->upper[lqi_upper_at(f->padded, i, i)];
-    f->cost[i] = inverted ? 1.0 / (d * d) : d * d;
+  size_t at = 0;
+  for (size_t i = 0; i < b; i++)
+    at += LQI_BLOCK *
+          (LQI_BLOCK + lqi_panels_f32(f->kern, lqi_upper_ld(f->padded, i * LQI_BLOCK) - LQI_BLOCK));
+  return at;
+}
+
+static uint64_t packed_bytes(const struct lqi_factor *f)
+{
+  return packed_at(f, f->padded / LQI_BLOCK) * sizeof(float);
+}
+
+const float *lqi_factor_square(const struct lqi_factor *f, size_t b)
+{
+  return f->upper + packed_at(f, b);
+}
+
+const float *lqi_factor_beyond(const struct lqi_factor *f, size_t b)
+{
+  return lqi_factor_square(f, b) + LQI_BLOCK * LQI_BLOCK;
+}
+
+/* Quotients of a row by one number, or by one for each element; in steps that compilers turn into
+ * vectors. */
+static void divide(float *row, const float *by, float own, size_t n)
+{
+  for (size_t j = 0; j < n; j += DIVIDED) {
+    if (by != NULL)
+      for (size_t k = 0; k < DIVIDED; k++)
+        row[j + k] /= by[j + k];
+    else
+      for (size_t k = 0; k < DIVIDED; k++)
+        row[j + k] /= own;
   }
-  for (size_t i = 0; i < f->n; i++) {
-    float *row = f->upper + lqi_upper_at(f->padded, i, i);
-    float own = row[0];
-    for (size_t j = i; j < f->n; j++)
-      row[j - i] /= inverted ? own : f->upper[lqi_upper_at(f->padded, j, j)];
-    if (!inverted)
-      row[0] = own; /* later rows' columns do not need it, earlier ones have had it */
+}
+
+/*
+ * Divides what lies beyond the diagonal, columns by their diagonal, or, inverted, rows; and packs
+ * it. Block rows grow by this, so the last one moves first, by way of `room`: the diagonal, then a
+ * block row.
+ */
+static void make_unit(struct lqi_factor *f, int inverted, float *room)
+{
+  float *diagonal = room, *rows = room + f->padded;
+  for (size_t i = 0; i < f->padded; i++) {
+    double d = diagonal[i] = f->upper[lqi_upper_at(f->padded, i, i)];
+    if (i < f->n)
+      f->cost[i] = inverted ? 1.0 / (d * d) : d * d;
   }
-  for (size_t i = 0; i < f->n; i++)
-    f->upper[lqi_upper_at(f->padded, i, i)] = 1.0f;
+  for (size_t b = f->padded / LQI_BLOCK; b-- != 0;) {
+    size_t first = b * LQI_BLOCK, ld = lqi_upper_ld(f->padded, first);
+    float *to = f->upper + packed_at(f, b);
+    memcpy(rows, f->upper + lqi_upper_at(f->padded, first, first), LQI_BLOCK * ld * sizeof *rows);
+    for (size_t i = 0; i < LQI_BLOCK; i++) {
+      divide(rows + i * ld, inverted ? NULL : diagonal + first, diagonal[first + i], ld);
+      memcpy(to + i * LQI_BLOCK, rows + i * ld, LQI_BLOCK * sizeof *to);
+    }
+    lqi_pack_f32(f->kern, rows + LQI_BLOCK, ld, LQI_BLOCK, ld - LQI_BLOCK,
+                 to + LQI_BLOCK * LQI_BLOCK);
+  }
 }
 
 /* Work space, and the place of a triangle in binary64 in it. */
@@ -231,11 +280,11 @@ static lq_status make_factor(struct lqi_calibration *c, const struct lqi_params 
   f->damping = params->damping > LEAST_DAMPING ? params->damping : LEAST_DAMPING;
   damp(f, diagonal, f->damping, damped);
   size_t failed = factor_f32(c, damped, scale, inverted, scratch, par);
-  lqi_free(&c->mem, scratch, bytes);
   if (failed != 0)
     s = climb(c, diagonal, damped, scale, inverted, par, why);
   if (s == LQ_OK)
-    make_unit(f, inverted);
+    make_unit(f, inverted, scratch);
+  lqi_free(&c->mem, scratch, bytes);
   return s;
 }
 
@@ -243,10 +292,10 @@ static void free_factor(struct lqi_calibration *c)
 {
   struct lqi_factor *f = &c->factor;
   lqi_free(&c->mem, f->order, f->n * sizeof *f->order);
-  lqi_free(&c->mem, f->upper, lqi_lower_at(f->padded, 0) * sizeof *f->upper);
+  lqi_free(&c->mem, f->upper, f->upper != NULL ? packed_bytes(f) : 0);
   lqi_free(&c->mem, f->cost, f->n * sizeof *f->cost);
   lqi_free(&c->mem, f->dead, f->n);
-  *f = (struct lqi_factor){NULL, NULL, NULL, NULL, 0, 0, 0, 0.0, 0.0};
+  *f = (struct lqi_factor){NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0.0, 0.0};
 }
 
 void lqi_calibration_changed(struct lqi_calibration *c)
@@ -273,9 +322,10 @@ lq_status lqi_calibration_factor(struct lqi_calibration *c, const struct lqi_par
   lqi_moments_flush(&c->moments, par);
   f->n = c->moments.n;
   f->padded = c->moments.padded;
+  f->kern = c->moments.kern;
   c->group = group;
   f->order = lqi_alloc(&c->mem, f->n * sizeof *f->order);
-  f->upper = lqi_alloc(&c->mem, lqi_lower_at(f->padded, 0) * sizeof *f->upper);
+  f->upper = lqi_alloc(&c->mem, packed_bytes(f));
   f->cost = lqi_alloc(&c->mem, f->n * sizeof *f->cost);
   f->dead = lqi_alloc(&c->mem, f->n);
   double *diagonal = lqi_alloc(&c->mem, 2 * f->n * sizeof *diagonal);

@@ -47,7 +47,7 @@ static void nearest_error(const struct measure *m, const float *w, float *error)
         scale[l] = grid.scale;
         zero[l] = grid.zero;
       }
-      g->grid->round(g->job->store, scale, zero, v, codes, q);
+      g->grid->round(g->job->store, g->job->kern, scale, zero, v, codes, q);
       for (size_t l = 0; l < lanes; l++)
         error[at + i + l] = v[l] - q[l];
     }

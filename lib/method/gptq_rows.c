@@ -6,8 +6,10 @@
  *
  * Columns are rounded one by one, in the order of the factor; what a column's rounding does to the
  * output is made up for by those that follow. Within a block of 128 positions each column corrects
- * the next ones at once, 32 rows in the lanes of vectors; behind the block all its errors are
- * applied by one matrix product. Rows do not know of each other: panels of them are tasks.
+ * the next ones of its 8 at once, 32 rows in the lanes of vectors; 8 together correct the rest of
+ * the block, and behind the block all its errors are applied by one matrix product. A weight gets
+ * its corrections in the order of columns all the same. Rows do not know of each other: panels of
+ * them are tasks.
  *
  * The errors that are fed back are those of the original weights where grids are fixed beforehand
  * (then no inverse of the factor is needed), and those of the corrected weights where grids follow
@@ -17,17 +19,21 @@
 
 #define BLOCK LQI_BLOCK
 
-/* Work space of a panel; every matrix but `lanes` has a row of weights a row, by position. */
+/* Columns whose errors go on together; behind a row of weights, so that rows do not begin at equal
+ * places of pages and crowd each other out of the caches. */
+enum { TOGETHER = 8, APART = 16 };
+
+/* Work space of a panel; rows are counted up to whole LQI_LANES. */
 struct gptq_panel {
-  float *w;            /* corrected by finished blocks */
-  float *kept;         /* as they were: where grids are fixed */
-  float *error;        /* [rows][BLOCK], of the block at work */
+  float *w;            /* [rows][ld] by position, corrected by finished blocks */
+  float *kept;         /* [rows][ld] as they were: where grids are fixed */
+  float *error;        /* [rows / LQI_LANES][BLOCK][LQI_LANES], of the block at work */
   float *scale, *zero; /* [groups][rows] */
   float *row;          /* one row by column; behind it its grids */
   uint8_t *codes;      /* [rows][n] by column */
-  float *lanes;        /* a block of LQI_LANES rows, transposed: corrected, original */
-  void *scratch;       /* of the product */
-  uint64_t first, rows;
+  float *lanes;        /* a block of LQI_LANES rows, transposed: corrected, original, codes */
+  uint64_t first, rows, padded; /* padded: to whole LQI_LANES */
+  size_t ld;
 };
 
 static uint64_t gptq_even(uint64_t n)
@@ -35,13 +41,17 @@ static uint64_t gptq_even(uint64_t n)
   return (n + 15) / 16 * 16;
 }
 
+static uint64_t gptq_lanes_of(uint64_t rows)
+{
+  return lqi_ceil_div(rows, LQI_LANES) * LQI_LANES;
+}
+
 uint64_t lqi_gptq_room(const struct lqi_gptq *g, uint64_t rows)
 {
-  uint64_t n = g->factor->n;
-  return gptq_even(rows * n) * (g->fixed ? 2 : 1) + rows * BLOCK + 2 * gptq_even(g->groups * rows) +
-         gptq_even(3 * n + 2) + gptq_even(lqi_ceil_div(rows * n, sizeof(float))) +
-         2 * BLOCK * LQI_LANES +
-         gptq_even(lqi_ceil_div(lqi_gemm_scratch(rows, n, BLOCK), sizeof(float)));
+  uint64_t n = g->factor->n, padded = gptq_lanes_of(rows);
+  return rows * (gptq_even(n) + APART) * (g->fixed ? 2 : 1) + padded * BLOCK +
+         2 * g->groups * padded + gptq_even(3 * n + 2) +
+         gptq_even(lqi_ceil_div(rows * n, sizeof(float))) + 3 * BLOCK * LQI_LANES;
 }
 
 static float *gptq_take(float **room, uint64_t n)
@@ -55,16 +65,18 @@ static struct gptq_panel gptq_open(const struct lqi_gptq *g, uint64_t first, uin
                                    float *room)
 {
   uint64_t n = g->factor->n;
-  struct gptq_panel p = {.first = first, .rows = rows};
-  p.w = gptq_take(&room, rows * n);
-  p.kept = g->fixed ? gptq_take(&room, rows * n) : NULL;
-  p.error = gptq_take(&room, rows * BLOCK);
-  p.scale = gptq_take(&room, g->groups * rows);
-  p.zero = gptq_take(&room, g->groups * rows);
+  struct gptq_panel p = {.first = first, .rows = rows, .padded = gptq_lanes_of(rows)};
+  p.ld = gptq_even(n) + APART;
+  p.w = gptq_take(&room, rows * p.ld);
+  p.kept = g->fixed ? gptq_take(&room, rows * p.ld) : NULL;
+  p.error = gptq_take(&room, p.padded * BLOCK);
+  p.scale = gptq_take(&room, g->groups * p.padded);
+  p.zero = gptq_take(&room, g->groups * p.padded);
   p.row = gptq_take(&room, 3 * n + 2);
   p.codes = (uint8_t *)gptq_take(&room, lqi_ceil_div(rows * n, sizeof(float)));
-  p.lanes = gptq_take(&room, 2 * BLOCK * LQI_LANES);
-  p.scratch = room;
+  p.lanes = gptq_take(&room, 3 * BLOCK * LQI_LANES);
+  /* lanes without a row have a grid too */
+  memset(p.scale, 0, 2 * g->groups * p.padded * sizeof *p.scale);
   return p;
 }
 
@@ -132,14 +144,14 @@ static void gptq_load_panel(const struct lqi_gptq *g, struct gptq_panel *p)
     if (g->fixed)
       gptq_fixed_grids(g, p->first + r, p->row, grids);
     for (uint64_t i = 0; g->fixed && i < g->groups; i++) {
-      p->scale[i * p->rows + r] = grids[i].scale;
-      p->zero[i * p->rows + r] = grids[i].zero;
+      p->scale[i * p->padded + r] = grids[i].scale;
+      p->zero[i * p->padded + r] = grids[i].zero;
     }
     gptq_drop_dead(g, p->row, 1);
     for (size_t i = 0; i < n; i++)
-      p->w[r * n + i] = p->row[g->factor->order[i]];
+      p->w[r * p->ld + i] = p->row[g->factor->order[i]];
     if (g->fixed)
-      memcpy(p->kept + r * n, p->w + r * n, n * sizeof *p->w);
+      memcpy(p->kept + r * p->ld, p->w + r * p->ld, n * sizeof *p->w);
   }
 }
 
@@ -159,60 +171,77 @@ static void gptq_follow_grids(const struct lqi_gptq *g, struct gptq_panel *p, si
       continue;
     for (uint64_t r = 0; r < p->rows; r++) {
       struct lqi_grid grid;
-      g->grid->range(g->job->params, g->job->kern, p->w + r * n + i, next - i, 1, &grid);
-      p->scale[group * p->rows + r] = grid.scale;
-      p->zero[group * p->rows + r] = grid.zero;
+      g->grid->range(g->job->params, g->job->kern, p->w + r * p->ld + i, next - i, 1, &grid);
+      p->scale[group * p->padded + r] = grid.scale;
+      p->zero[group * p->padded + r] = grid.zero;
       g->grid->put_grid(g->job, p->first + r, group, grid);
     }
   }
 }
 
 /* Columns begin.. of LQI_LANES rows from row r on, transposed; lanes without a row stay 0. */
-static void gptq_transpose(const struct gptq_panel *p, const float *from, size_t n, uint64_t r,
-                           size_t begin, size_t width, float *to)
+static void gptq_transpose(const struct lqi_gptq *g, const struct gptq_panel *p, const float *from,
+                           uint64_t r, size_t begin, size_t width, float *to)
 {
-  uint64_t lanes = lqi_min_u64(LQI_LANES, p->rows - r);
-  for (uint64_t l = 0; l < LQI_LANES; l++)
+  size_t lanes = (size_t)lqi_min_u64(LQI_LANES, p->rows - r);
+  if (lanes < LQI_LANES)
+    memset(to, 0, width * LQI_LANES * sizeof *to);
+  g->job->kern->tiles.transpose_f32(from + r * p->ld + begin, p->ld, lanes, width, to, LQI_LANES);
+}
+
+/* Errors of LQI_LANES values. */
+static void gptq_errors(const float *of, const float *less, float *error)
+{
+  for (int l = 0; l < LQI_LANES; l++)
+    error[l] = of[l] - less[l];
+}
+
+/* Codes of a block of LQI_LANES rows to their rows and columns. */
+static void gptq_put_lanes(const struct lqi_gptq *g, struct gptq_panel *p, uint64_t r, size_t begin,
+                           size_t width, const uint8_t *codes)
+{
+  const uint32_t *column = g->factor->order + begin;
+  for (uint64_t l = 0; l < lqi_min_u64(LQI_LANES, p->rows - r); l++) {
+    uint8_t *to = p->codes + (r + l) * g->factor->n;
     for (size_t i = 0; i < width; i++)
-      to[i * LQI_LANES + l] = l < lanes ? from[(r + l) * n + begin + i] : 0.0f;
+      to[column[i]] = codes[i * LQI_LANES + l];
+  }
 }
 
 /* LQI_LANES rows of one block: every column is rounded and its error passed on. */
 static void gptq_lanes(const struct lqi_gptq *g, struct gptq_panel *p, uint64_t r, size_t begin,
                        size_t width)
 {
-  const struct lqi_factor *f = g->factor;
-  const float *upper = f->upper + lqi_upper_at(f->padded, begin, begin);
-  size_t n = f->n, ld = lqi_upper_ld(f->padded, begin);
-  uint64_t lanes = lqi_min_u64(LQI_LANES, p->rows - r);
-  float *w = p->lanes, *kept = w + BLOCK * LQI_LANES, q[LQI_LANES], error[LQI_LANES];
-  float scale[LQI_LANES] = {0}, zero[LQI_LANES] = {0};
-  gptq_transpose(p, p->w, n, r, begin, width, w);
+  const float *square = lqi_factor_square(g->factor, begin / BLOCK);
+  lqi_spread_fn *const spread = g->job->kern->spread;
+  float *w = p->lanes, *kept = w + BLOCK * LQI_LANES, *errors = p->error + r * BLOCK;
+  uint8_t *codes = (uint8_t *)(kept + BLOCK * LQI_LANES);
+  gptq_transpose(g, p, p->w, r, begin, width, w);
   if (g->fixed)
-    gptq_transpose(p, p->kept, n, r, begin, width, kept);
-  for (size_t i = 0; i < width; i++, w += LQI_LANES, kept += LQI_LANES) {
-    uint8_t codes[LQI_LANES];
-    uint64_t group = g->position_group[begin + i] * p->rows + r;
-    uint32_t column = f->order[begin + i];
-    memcpy(scale, p->scale + group, lanes * sizeof *scale);
-    memcpy(zero, p->zero + group, lanes * sizeof *zero);
-    g->grid->round(g->job->store, scale, zero, w, codes, q);
-    for (uint64_t l = 0; l < LQI_LANES; l++)
-      error[l] = g->fixed ? kept[l] - q[l] : q[l] - w[l];
-    for (uint64_t l = 0; l < lanes; l++) {
-      p->codes[(r + l) * n + column] = codes[l];
-      p->error[(r + l) * BLOCK + i] = error[l];
+    gptq_transpose(g, p, p->kept, r, begin, width, kept);
+  for (size_t s = 0, end; s < width; s = end) {
+    end = width - s < TOGETHER ? width : s + TOGETHER;
+    for (size_t i = s; i < end; i++) {
+      float *own = w + i * LQI_LANES, *error = errors + i * LQI_LANES, q[LQI_LANES];
+      uint64_t group = g->position_group[begin + i] * p->padded + r;
+      g->grid->round(g->job->store, g->job->kern, p->scale + group, p->zero + group, own,
+                     codes + i * LQI_LANES, q);
+      if (g->fixed)
+        gptq_errors(kept + i * LQI_LANES, q, error);
+      else
+        gptq_errors(q, own, error);
+      spread(square + i * BLOCK + i + 1, BLOCK, 1, error, end - i - 1, own + LQI_LANES);
     }
-    g->job->kern->spread(upper + i * ld + i + 1, width - i - 1, error, w + LQI_LANES);
+    spread(square + s * BLOCK + end, BLOCK, end - s, errors + s * LQI_LANES, width - end,
+           w + end * LQI_LANES);
   }
+  gptq_put_lanes(g, p, r, begin, width, codes);
 }
 
 void lqi_gptq_rows(const struct lqi_gptq *g, uint64_t first, uint64_t count, float *room)
 {
-  static const struct lqi_par serial = {NULL, NULL, 1};
-  const struct lqi_factor *f = g->factor;
   struct gptq_panel p = gptq_open(g, first, count, room);
-  size_t n = f->n;
+  size_t n = g->factor->n;
   gptq_load_panel(g, &p);
   for (size_t begin = 0, end; begin < n; begin = end) {
     end = n - begin < BLOCK ? n : begin + BLOCK;
@@ -222,19 +251,17 @@ void lqi_gptq_rows(const struct lqi_gptq *g, uint64_t first, uint64_t count, flo
       gptq_lanes(g, &p, r, begin, end - begin);
     if (end == n)
       break;
-    struct lqi_gemm product = {
+    struct lqi_packed_product product = {
         .m = (size_t)count,
         .n = n - end,
-        .k = BLOCK,
+        .depth = BLOCK,
+        .step = LQI_LANES,
         .a = p.error,
-        .lda = BLOCK,
-        .b = f->upper + lqi_upper_at(f->padded, begin, end),
-        .ldb = lqi_upper_ld(f->padded, begin),
+        .b = lqi_factor_beyond(g->factor, begin / BLOCK),
         .c = p.w + end,
-        .ldc = n,
-        .mode = LQI_TILE_ADD,
+        .ldc = p.ld,
     };
-    lqi_gemm_f32(g->job->kern, &product, p.scratch, &serial);
+    lqi_packed_add_f32(g->factor->kern, &product);
   }
   for (uint64_t r = 0; r < count; r++)
     g->grid->put_codes(g->job->store, first + r, p.codes + r * n);

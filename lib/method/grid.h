@@ -26,8 +26,8 @@ struct lqi_grid_ops {
                 size_t n, size_t stride, struct lqi_grid *grid);
 
   /* The nearest codes of LQI_LANES values, each by its grid, and what they stand for. */
-  void (*round)(const struct lqi_store *store, const float *scale, const float *zero,
-                const float *w, uint8_t *codes, float *q);
+  void (*round)(const struct lqi_store *store, const struct lqi_kernels *kern, const float *scale,
+                const float *zero, const float *w, uint8_t *codes, float *q);
 
   /* Codes of a row, a byte each, to their plane. Rows may be put at once. */
   void (*put_codes)(const struct lqi_store *store, uint64_t row, const uint8_t *codes);
