@@ -5,12 +5,15 @@
  * Must not know: how codes were chosen.
  *
  * All rows of a small tensor, 64 evenly spaced ones of a large one: the product with H of all rows
- * would take as long as rounding them. H is read block row by block row; each serves as it is and
- * transposed, since only its lower triangle is kept.
+ * would take as long as rounding them. H is symmetric, so that its lower triangle, with all but the
+ * diagonal taken twice, gives the same sums in half of the work.
  */
 #include "gptq.h"
 
 #define ROWS 64
+
+/* Elements of H converted at once, in a loop that compilers turn into vectors. */
+enum { CONVERTED = 8 };
 
 enum { MEASURE_CHOSEN, MEASURE_NEAREST, MEASURE_WEIGHT, MEASURED };
 
@@ -20,8 +23,8 @@ struct measure {
   uint64_t rows; /* measured */
   size_t n;
   float *x;     /* [MEASURED * rows][n]: two errors and the weights */
-  float *y;     /* x times H */
-  float *strip; /* a block row of H */
+  float *y;     /* x times the triangle */
+  float *strip; /* a block row of it */
   void *scratch;
 };
 
@@ -70,14 +73,24 @@ static void load_rows(const struct measure *m)
   }
 }
 
-/* Rows i0.. of H, `count` of them, columns up to the last of them, as f32; 0 above the diagonal. */
+/* Rows i0.. of the triangle, `count` of them, columns up to the last of them, as f32; 0 above the
+ * diagonal. */
 static void load_strip(const struct measure *m, size_t i0, size_t count)
 {
-  double scale = 2.0 / (double)m->h->rows;
-  for (size_t i = i0; i < i0 + count; i++)
-    for (size_t j = 0; j < i0 + count; j++)
-      m->strip[(i - i0) * m->n + j] =
-          j <= i ? (float)(m->h->sum[lqi_lower_at(i, j)] * scale) : 0.0f;
+  const double scale = 2.0 / (double)m->h->rows, twice = 2.0 * scale;
+  for (size_t i = i0; i < i0 + count; i++) {
+    const double *sum = m->h->sum + lqi_lower_at(i, 0);
+    float *row = m->strip + (i - i0) * m->n;
+    size_t j = 0;
+    for (; j + CONVERTED <= i; j += CONVERTED)
+      for (size_t k = 0; k < CONVERTED; k++)
+        row[j + k] = (float)(sum[j + k] * twice);
+    for (; j < i; j++)
+      row[j] = (float)(sum[j] * twice);
+    row[j] = (float)(sum[j] * scale);
+    for (j++; j < i0 + count; j++)
+      row[j] = 0.0f;
+  }
 }
 
 static void multiply(const struct measure *m)
@@ -97,20 +110,6 @@ static void multiply(const struct measure *m)
                          .c = m->y,
                          .ldc = n,
                          .mode = LQI_TILE_ADD};
-    lqi_gemm_f32(m->g->job->kern, &g, m->scratch, m->g->job->par);
-    for (size_t k = 0; k < count; k++) /* the diagonal has been counted */
-      m->strip[k * n + i + k] = 0.0f;
-    g = (struct lqi_gemm){.m = rows,
-                          .n = count,
-                          .k = i + count,
-                          .a = m->x,
-                          .lda = n,
-                          .b = m->strip,
-                          .ldb = n,
-                          .c = m->y + i,
-                          .ldc = n,
-                          .transposed = 1,
-                          .mode = LQI_TILE_ADD};
     lqi_gemm_f32(m->g->job->kern, &g, m->scratch, m->g->job->par);
   }
 }
