@@ -12,6 +12,9 @@
  */
 enum { MOMENTS_CHUNK = 3 };
 
+/* Panels of a task that packs. */
+enum { MOMENTS_TAKE = 8 };
+
 static uint64_t moments_panel_bytes(uint64_t n)
 {
   return (n + LQI_MOST_COLUMNS) * LQI_MOMENTS_WAITING * sizeof(float);
@@ -59,17 +62,22 @@ struct moments_job {
   size_t rows, stride;
 };
 
-/* One panel's columns of the new rows; columns that only padding has become zero. */
+/* The new rows' columns of some panels, read in the order of memory; columns that only padding has
+ * become zero. */
 static void moments_take(void *arg, uint32_t task)
 {
   const struct moments_job *w = arg;
   const struct lqi_moments *h = w->h;
-  const size_t width = h->kern->tiles.columns_f32, i = task * width;
-  float *to = h->panel + i * LQI_MOMENTS_WAITING + h->waiting * width;
-  size_t columns = i < h->n ? lqi_least(width, h->n - i) : 0;
-  if (columns != 0)
-    lqi_panel_from_rows_f32(w->x + i, w->stride, w->rows, columns, width, to);
-  lqi_panel_fill_f32(w->rows, columns, width, to);
+  const size_t width = h->kern->tiles.columns_f32, first = task * MOMENTS_TAKE * width,
+               end = lqi_least(first + MOMENTS_TAKE * width, h->padded);
+  for (size_t k = 0; k < w->rows; k++)
+    for (size_t i = first; i < end; i += width) {
+      float *to = h->panel + i * LQI_MOMENTS_WAITING + (h->waiting + k) * width;
+      size_t columns = i < h->n ? lqi_least(width, h->n - i) : 0;
+      if (columns != 0)
+        memcpy(to, w->x + k * w->stride + i, columns * sizeof *to);
+      lqi_panel_fill_f32(1, columns, width, to);
+    }
 }
 
 /* A part of one block row, in L2 while one range after another is added. */
@@ -106,7 +114,7 @@ void lqi_moments_add(struct lqi_moments *h, const float *x, size_t rows, size_t 
                      const struct lqi_par *par)
 {
   struct moments_job w = {h, x, 0, stride};
-  uint64_t panels = lqi_ceil_div(h->padded, h->kern->tiles.columns_f32);
+  uint64_t panels = lqi_ceil_div(h->padded, MOMENTS_TAKE * h->kern->tiles.columns_f32);
   h->rows += rows;
   if (h->n == 0)
     return;
