@@ -37,7 +37,9 @@ void lqi_deviation_c(const float *a, const float *b, size_t n, struct lqi_deviat
   } \
   void lqi_widen_##suffix##_c(const void *x, size_t n, float *out) \
   { \
-    for (size_t i = 0; i < n; i++) \
+    if ((dtype) == LQ_F32 && n != 0) \
+      memcpy(out, x, n * sizeof *out); \
+    for (size_t i = 0; (dtype) != LQ_F32 && i < n; i++) \
       out[i] = lqi_load(x, dtype, i); \
   } \
   void lqi_narrow_##suffix##_c(const float *x, size_t n, void *out) \

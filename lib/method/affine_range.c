@@ -36,6 +36,10 @@ static void take_values(const struct values *from, size_t at, size_t n, float *v
     lqi_load_chunk(from->job, from->first + at, n, from->limit, v);
     return;
   }
+  if (from->index == NULL && from->stride == 1) {
+    memcpy(v, from->x + at, n * sizeof *v);
+    return;
+  }
   for (size_t i = 0; i < n; i++)
     v[i] = from->x[(from->index != NULL ? from->index[at + i] : at + i) * from->stride];
 }
@@ -187,21 +191,35 @@ void lqi_affine_search(const struct lqi_job *job, uint64_t first, uint64_t n, fl
   search_range(job->params, &from, (size_t)n, lo, hi, grid);
 }
 
-void lqi_affine_range(const struct lqi_params *params, const struct lqi_kernels *kern,
-                      const float *x, size_t n, size_t stride, const uint32_t *index,
-                      struct lqi_grid *grid)
+/* Least and greatest of the values and 0. */
+static void bounds_of(const struct values *from, size_t n, float *least, float *greatest)
 {
-  const struct values from = {.kern = kern, .x = x, .stride = stride, .index = index};
   float lo = 0.0f, hi = 0.0f;
+  if (from->index == NULL && from->stride == 1 && n != 0) {
+    from->kern->aff_range[lqi_float_index(LQ_F32)](from->x, 1, n, least, greatest);
+    if (*least == *least) /* NaN has no place among the others below */
+      return;
+  }
   for (size_t at = 0; at < n; at += LQI_CHUNK) {
     float v[LQI_CHUNK];
     size_t part = n - at < LQI_CHUNK ? n - at : LQI_CHUNK;
-    take_values(&from, at, part, v);
+    take_values(from, at, part, v);
     for (size_t i = 0; i < part; i++) {
       lo = v[i] < lo ? v[i] : lo;
       hi = v[i] > hi ? v[i] : hi;
     }
   }
+  *least = lo;
+  *greatest = hi;
+}
+
+void lqi_affine_range(const struct lqi_params *params, const struct lqi_kernels *kern,
+                      const float *x, size_t n, size_t stride, const uint32_t *index,
+                      struct lqi_grid *grid)
+{
+  const struct values from = {.kern = kern, .x = x, .stride = stride, .index = index};
+  float lo, hi;
+  bounds_of(&from, n, &lo, &hi);
   *grid = lqi_affine_grid(params, lo, hi);
   if (params->mse != 0.0f)
     search_range(params, &from, n, lo, hi, grid);

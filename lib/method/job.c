@@ -18,8 +18,12 @@ static void atomic_lower(atomic_uint_fast64_t *target, uint64_t value)
 void lqi_note_nonfinite(struct lqi_job *job, uint64_t first, uint64_t count)
 {
   uint64_t found = 0, lowest = UINT64_MAX;
+  int32_t dtype = job->store->dtype;
+  const void *x = lqi_element(job->source, dtype, first);
+  if (count == 0 || lqi_is_finite(job->kern->absmax[lqi_float_index(dtype)](x, (size_t)count)))
+    return;
   for (uint64_t i = first; i < first + count; i++)
-    if (!lqi_is_finite(lqi_load(job->source, job->store->dtype, i))) {
+    if (!lqi_is_finite(lqi_load(job->source, dtype, i))) {
       lowest = found == 0 ? i : lowest;
       found++;
     }
