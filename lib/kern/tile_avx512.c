@@ -13,36 +13,50 @@
 
 enum { TILE512_ROWS = 8, TILE512_F32 = 48, TILE512_F64 = 24, TILE512_AHEAD = 8 };
 
-/* The tile of c will be wanted when the loop over k ends. */
-LQI_INLINE LQI_AVX512 void tile512_fetch(const void *c, size_t stride, size_t m, size_t bytes)
+/* Where the sums will go: m rows of some bytes. */
+struct tile512_goal {
+  const char *c;
+  size_t stride, m, bytes;
+};
+
+/*
+ * A row of it will be wanted when the loop over k ends. One at a time is asked for: all at once
+ * they would hold up what the loop itself needs.
+ */
+LQI_INLINE LQI_AVX512 void tile512_fetch(const struct tile512_goal *goal, size_t i)
 {
-  for (size_t i = 0; i < m; i++)
-    for (size_t at = 0; at < bytes + X86_LINE - 1; at += X86_LINE)
-      _mm_prefetch((const char *)c + i * stride + (at < bytes ? at : bytes - 1), _MM_HINT_T0);
+  const char *row = goal->c + i * goal->stride;
+  for (size_t at = 0; i < goal->m && at < goal->bytes + X86_LINE - 1; at += X86_LINE)
+    _mm_prefetch(row + (at < goal->bytes ? at : goal->bytes - 1), _MM_HINT_T0);
 }
 
 LQI_INLINE LQI_AVX512 void tile512_products_f32(size_t depth, const float *a, size_t step,
                                                 const float *b, size_t vectors,
-                                                __m512 p[TILE512_ROWS][3])
+                                                __m512 p[TILE512_ROWS][3],
+                                                const struct tile512_goal *goal)
 {
   X86_UNROLL
   for (size_t i = 0; i < TILE512_ROWS; i++)
     X86_UNROLL
   for (size_t v = 0; v < vectors; v++)
     p[i][v] = _mm512_setzero_ps();
-  for (; depth != 0; depth--, a += step, b += TILE512_F32) {
-    __m512 row[3];
-    X86_UNROLL
-    for (size_t v = 0; v < vectors; v++) {
-      row[v] = _mm512_loadu_ps(b + 16 * v);
-      _mm_prefetch((const char *)(b + 16 * v + TILE512_AHEAD * TILE512_F32), _MM_HINT_T0);
-    }
-    X86_UNROLL
-    for (size_t i = 0; i < TILE512_ROWS; i++) {
-      __m512 x = _mm512_set1_ps(a[i]);
+  for (size_t k = 0, part = 0; part < TILE512_ROWS; part++) {
+    tile512_fetch(goal, part);
+    for (size_t end = depth * (part + 1) / TILE512_ROWS; k < end;
+         k++, a += step, b += TILE512_F32) {
+      __m512 row[3];
       X86_UNROLL
-      for (size_t v = 0; v < vectors; v++)
-        p[i][v] = _mm512_fmadd_ps(x, row[v], p[i][v]);
+      for (size_t v = 0; v < vectors; v++) {
+        row[v] = _mm512_loadu_ps(b + 16 * v);
+        _mm_prefetch((const char *)(b + 16 * v + TILE512_AHEAD * TILE512_F32), _MM_HINT_T0);
+      }
+      X86_UNROLL
+      for (size_t i = 0; i < TILE512_ROWS; i++) {
+        __m512 x = _mm512_set1_ps(a[i]);
+        X86_UNROLL
+        for (size_t v = 0; v < vectors; v++)
+          p[i][v] = _mm512_fmadd_ps(x, row[v], p[i][v]);
+      }
     }
   }
 }
@@ -59,7 +73,8 @@ LQI_INLINE LQI_AVX512 void tile512_f32(size_t depth, const float *a, size_t step
                                        size_t vectors)
 {
   __m512 p[TILE512_ROWS][3];
-  tile512_products_f32(depth, a, step, b, vectors, p);
+  const struct tile512_goal goal = {(const char *)c, ldc * sizeof *c, m, n * sizeof *c};
+  tile512_products_f32(depth, a, step, b, vectors, p, &goal);
   X86_UNROLL
   for (size_t i = 0; i < TILE512_ROWS; i++)
     X86_UNROLL
@@ -71,7 +86,6 @@ LQI_INLINE LQI_AVX512 void tile512_f32(size_t depth, const float *a, size_t step
 LQI_AVX512 void lqi_tile_f32_avx512(size_t depth, const float *a, size_t step, const float *b,
                                     float *c, size_t ldc, size_t m, size_t n, int mode)
 {
-  tile512_fetch(c, ldc * sizeof *c, m, n * sizeof *c);
   if (n > 32)
     tile512_f32(depth, a, step, b, c, ldc, m, n, mode, 3);
   else if (n > 16)
@@ -93,7 +107,8 @@ LQI_INLINE LQI_AVX512 void tile512_sum(size_t depth, const float *a, size_t step
                                        double *c, size_t ldc, size_t m, size_t n, size_t vectors)
 {
   __m512 p[TILE512_ROWS][3];
-  tile512_products_f32(depth, a, step, b, vectors, p);
+  const struct tile512_goal goal = {(const char *)c, ldc * sizeof *c, m, n * sizeof *c};
+  tile512_products_f32(depth, a, step, b, vectors, p, &goal);
   X86_UNROLL
   for (size_t i = 0; i < TILE512_ROWS; i++)
     X86_UNROLL
@@ -105,7 +120,6 @@ LQI_INLINE LQI_AVX512 void tile512_sum(size_t depth, const float *a, size_t step
 LQI_AVX512 void lqi_tile_sum_avx512(size_t depth, const float *a, size_t step, const float *b,
                                     double *c, size_t ldc, size_t m, size_t n)
 {
-  tile512_fetch(c, ldc * sizeof *c, m, n * sizeof *c);
   if (n > 32)
     tile512_sum(depth, a, step, b, c, ldc, m, n, 3);
   else if (n > 16)
@@ -116,26 +130,31 @@ LQI_AVX512 void lqi_tile_sum_avx512(size_t depth, const float *a, size_t step, c
 
 LQI_INLINE LQI_AVX512 void tile512_products_f64(size_t depth, const double *a, size_t step,
                                                 const double *b, size_t vectors,
-                                                __m512d p[TILE512_ROWS][3])
+                                                __m512d p[TILE512_ROWS][3],
+                                                const struct tile512_goal *goal)
 {
   X86_UNROLL
   for (size_t i = 0; i < TILE512_ROWS; i++)
     X86_UNROLL
   for (size_t v = 0; v < vectors; v++)
     p[i][v] = _mm512_setzero_pd();
-  for (; depth != 0; depth--, a += step, b += TILE512_F64) {
-    __m512d row[3];
-    X86_UNROLL
-    for (size_t v = 0; v < vectors; v++) {
-      row[v] = _mm512_loadu_pd(b + 8 * v);
-      _mm_prefetch((const char *)(b + 8 * v + TILE512_AHEAD * TILE512_F64), _MM_HINT_T0);
-    }
-    X86_UNROLL
-    for (size_t i = 0; i < TILE512_ROWS; i++) {
-      __m512d x = _mm512_set1_pd(a[i]);
+  for (size_t k = 0, part = 0; part < TILE512_ROWS; part++) {
+    tile512_fetch(goal, part);
+    for (size_t end = depth * (part + 1) / TILE512_ROWS; k < end;
+         k++, a += step, b += TILE512_F64) {
+      __m512d row[3];
       X86_UNROLL
-      for (size_t v = 0; v < vectors; v++)
-        p[i][v] = _mm512_fmadd_pd(x, row[v], p[i][v]);
+      for (size_t v = 0; v < vectors; v++) {
+        row[v] = _mm512_loadu_pd(b + 8 * v);
+        _mm_prefetch((const char *)(b + 8 * v + TILE512_AHEAD * TILE512_F64), _MM_HINT_T0);
+      }
+      X86_UNROLL
+      for (size_t i = 0; i < TILE512_ROWS; i++) {
+        __m512d x = _mm512_set1_pd(a[i]);
+        X86_UNROLL
+        for (size_t v = 0; v < vectors; v++)
+          p[i][v] = _mm512_fmadd_pd(x, row[v], p[i][v]);
+      }
     }
   }
 }
@@ -152,7 +171,8 @@ LQI_INLINE LQI_AVX512 void tile512_f64(size_t depth, const double *a, size_t ste
                                        size_t vectors)
 {
   __m512d p[TILE512_ROWS][3];
-  tile512_products_f64(depth, a, step, b, vectors, p);
+  const struct tile512_goal goal = {(const char *)c, ldc * sizeof *c, m, n * sizeof *c};
+  tile512_products_f64(depth, a, step, b, vectors, p, &goal);
   X86_UNROLL
   for (size_t i = 0; i < TILE512_ROWS; i++)
     X86_UNROLL
@@ -164,7 +184,6 @@ LQI_INLINE LQI_AVX512 void tile512_f64(size_t depth, const double *a, size_t ste
 LQI_AVX512 void lqi_tile_f64_avx512(size_t depth, const double *a, size_t step, const double *b,
                                     double *c, size_t ldc, size_t m, size_t n, int mode)
 {
-  tile512_fetch(c, ldc * sizeof *c, m, n * sizeof *c);
   if (n > 16)
     tile512_f64(depth, a, step, b, c, ldc, m, n, mode, 3);
   else if (n > 8)
