@@ -130,6 +130,29 @@ static void backward(void *user, uint32_t tasks, lq_task_fn task, void *arg)
     task(arg, tasks);
 }
 
+/* A factor is packed for the level that observed; the next run may be on another. */
+static void test_level_changes(void)
+{
+  for (int level = 0; level < TEST_LEVELS; level++) {
+    test_in("level %s, then others", test_levels[level]);
+    if (!test_level(level))
+      continue;
+    lq_quantizer *q = quantizer_of(kinds[0]);
+    observe(q, LQ_F32, input, 200);
+    lq_tensor *want = run(q, weight);
+    for (int other = 0; other < TEST_LEVELS; other++) {
+      if (other == level || !test_level(other))
+        continue;
+      lq_tensor *t = run(q, weight);
+      CHECK(same_planes(t, want), "level %s gives other planes", test_levels[other]);
+      lq_tensor_destroy(t);
+    }
+    lq_tensor_destroy(want);
+    lq_quantizer_destroy(q);
+  }
+  lq_cpu_limit(NULL);
+}
+
 static void test_machines(void)
 {
   static const int threads[] = {1, 2, 3, 5, 8};
@@ -408,6 +431,7 @@ int main(void)
   fill_inputs();
   test_splits();
   test_machines();
+  test_level_changes();
   test_gain();
   test_state();
   test_hard();
