@@ -64,7 +64,7 @@ int main(void)
   lqi_mem_init(&memory, NULL);
   for (size_t i = 0; i < 60; i++)
     test_product(1 + (size_t)rng_below(&seed, 100), (size_t)rng_below(&seed, 200),
-                 1 + (size_t)rng_below(&seed, 256), 16 << rng_below(&seed, 3));
+                 1 + (size_t)rng_below(&seed, 256), (size_t)16 << rng_below(&seed, 3));
   test_product(65, 97, 128, 32);
   return test_end();
 }
