@@ -73,7 +73,10 @@ static struct strip_case random_strip(void)
   size_t numbers = s.rows ? (s.rows - 1) * s.w.grid_step + groups * s.w.numbers : 0;
   float *grid = place(&input[1], numbers, 4, random_shift());
   for (size_t i = 0; i < numbers; i++)
-    grid[i] = s.w.numbers == 2 && i % 2 ? (float)random_below(16) : random_value(NORMAL, 0.05f);
+    if (s.w.numbers == 2 && i % s.w.grid_step % 2)
+      grid[i] = (float)random_below(s.form == LQI_FORM_U8 ? 256 : 17);
+    else
+      grid[i] = random_value(NORMAL, 0.05f);
   s.w.grid = grid;
   for (size_t i = 0; i < 16; i++)
     book[i] = s.form == LQI_FORM_BOOK4 ? random_value(NORMAL, 1.0f)

@@ -8,13 +8,6 @@
 
 #if LQI_NEON
 
-LQI_INLINE float dots_neon_fold(const float32x4_t *v)
-{
-  float32x4_t four = vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3]));
-  float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
-  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
-}
-
 /* Where the chains of a tile stand: `sums` and `out` of its first element; `step` sums, `stride`
  * results lie between rows of b. */
 struct dots_neon_place {
@@ -52,7 +45,7 @@ LQI_INLINE void dots_neon_tile(struct lqi_rows a, size_t m, struct lqi_rows b, s
   for (size_t j = 0; j < rows; j++)
     for (size_t i = 0; i < m; i++)
       if (p->stage & LQI_DOTS_END) {
-        p->out[j * p->stride + i] = dots_neon_fold(sum[j][i]);
+        p->out[j * p->stride + i] = neon_fold(sum[j][i]);
       } else {
         NEON_UNROLL
         for (size_t q = 0; q < 4; q++)

@@ -138,7 +138,8 @@ enum lqi_form {
 
 /*
  * Consecutive rows of coded weights. Group g of row r, `group` columns (a multiple of 32), has its
- * scale at grid[r * grid_step + g * numbers] and, where numbers is 2, its zero point behind it.
+ * scale at grid[r * grid_step + g * numbers] and, where numbers is 2, its zero point behind it, an
+ * integer in 0..256.
  */
 struct lqi_strip {
   const uint8_t *codes;

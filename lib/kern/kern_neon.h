@@ -53,6 +53,14 @@ LQI_INLINE void neon_store(void *out, int32_t dtype, size_t i, float32x4_t v)
     vst1_u16((uint16_t *)out + i, neon_to_bf16(v));
 }
 
+/* The sum of 16 chains: l with l + 8, then + 4, + 2, + 1. */
+LQI_INLINE float neon_fold(const float32x4_t *v)
+{
+  float32x4_t four = vaddq_f32(vaddq_f32(v[0], v[2]), vaddq_f32(v[1], v[3]));
+  float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
 /* The largest magnitude of n elements as the bits of one f32, all of which compare as integers. */
 LQI_INLINE uint32_t neon_magnitude_f32(const float *x, size_t n)
 {
