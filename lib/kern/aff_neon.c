@@ -74,7 +74,8 @@ void lqi_aff_grid_neon(const float *lo, const float *hi, size_t n, uint32_t bits
     z = aff_neon_min(aff_neon_max(z, vdupq_n_f32(0.0f)), most);
     z = symmetric ? vdupq_n_f32((float)(1u << (bits - 1u))) : vrndnq_f32(z);
     vst1_u16(half + i, vreinterpret_u16_f16(h));
-    vst2q_f32((float *)(grid + i), (float32x4x2_t){{s, z}});
+    float32x4x2_t pairs = {{s, z}};
+    vst2q_f32((float *)(grid + i), pairs);
   }
   lqi_aff_grid_c(lo + i, hi + i, n - i, bits, symmetric, grid + i, half + i);
 }
