@@ -258,8 +258,8 @@ LQI_INLINE void strip_neon_row(const struct lqi_strip *w, int form, size_t r, si
     out[j * stride + r] = neon_fold(sum[j]);
 }
 
-/* Codes are decoded once for all of x. Dense weights are cheaper to load again than the sums of more
- * than two rows of x are to keep. */
+/* Codes are decoded once for all of x. Dense weights are cheaper to load again than the sums of
+ * more than two rows of x are to keep. */
 LQI_INLINE void strip_neon_dots(const struct lqi_strip *w, int form, size_t rows, size_t n,
                                 const float *x, size_t x_stride, size_t m, float *out,
                                 size_t stride)
