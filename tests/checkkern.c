@@ -550,6 +550,7 @@ static const struct row {
     {"tile_f32", check_tile_f32, NULL, 1, 0, 0}, /* timed by test_linalg */
     {"tile_sum", check_tile_sum, NULL, 1, 0, 0},
     {"tile_f64", check_tile_f64, NULL, 1, 0, 0},
+    {"tile_row", check_tile_row, NULL, 1, 0, 0},
     {"trans_f32", check_transpose_f32, NULL, 1, 0, 0},
     {"trans_f64", check_transpose_f64, NULL, 1, 0, 0},
     {"dot_i8", check_dot_i8, time_dot_i8, 1, 0, 2},

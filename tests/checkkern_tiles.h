@@ -72,6 +72,22 @@ static void check_tile_f32(const struct lqi_kernels *k, const struct lqi_kernels
         s.depth, mode);
 }
 
+static void check_tile_row(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  size_t depth = random_below(20), n = random_below(random_below(3) ? 40 : 300),
+         ldb = n + random_below(20), nb = span(depth, ldb, n);
+  float *a = place(&input[0], depth, 4, random_shift()),
+        *b = place(&input[1], nb, 4, random_shift());
+  float *want = place(&expected[0], n, 4, 0), *got = place(&output[0], n, 4, random_shift());
+  fill(a, d, depth, depth, NULL, 0);
+  fill(b, d, nb, nb, NULL, 0);
+  fill(want, d, n, n, NULL, 0);
+  memcpy(got, want, n * 4);
+  c->tiles.row(depth, a, b, ldb, want, n);
+  k->tiles.row(depth, a, b, ldb, got, n);
+  CHECK(same_floats(got, want, 0, n), "%zu columns, depth %zu", n, depth);
+}
+
 /* Both NaN, or the same bits. */
 static int same_doubles(const double *got, const double *want, size_t n)
 {

@@ -37,8 +37,8 @@
 /* Rows of a tile, then columns and grain of f32 and of f64. */
 #define TILES(isa, narrow, ...) \
   { \
-    lqi_tile_f32_##isa, lqi_tile_sum_##isa, lqi_tile_f64_##isa, lqi_transpose_f32_##narrow, \
-        lqi_transpose_f64_##narrow, __VA_ARGS__ \
+    lqi_tile_f32_##isa, lqi_tile_sum_##isa, lqi_tile_f64_##isa, lqi_tile_row_##isa, \
+        lqi_transpose_f32_##narrow, lqi_transpose_f64_##narrow, __VA_ARGS__ \
   }
 
 static const struct lqi_kernels kernels_c = {

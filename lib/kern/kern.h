@@ -229,6 +229,13 @@ typedef void lqi_tile_f64_fn(size_t depth, const double *a, size_t step, const d
 typedef void lqi_tile_sum_fn(size_t depth, const float *a, size_t step, const float *b, double *c,
                              size_t ldc, size_t m, size_t n);
 
+/*
+ * One row of such a product with b as it comes, rows of n values at a distance of ldb, and the sums
+ * in memory: p[j] = fma(a[k], b[k * ldb + j], p[j]) for k = 0 .. depth - 1 in order.
+ */
+typedef void lqi_tile_row_fn(size_t depth, const float *a, const float *b, size_t ldb, float *p,
+                             size_t n);
+
 /* Into panels: out[k * step + i] = x[i * ld + k] for i < rows, k < columns. */
 typedef void lqi_transpose_f32_fn(const float *x, size_t ld, size_t rows, size_t columns,
                                   float *out, size_t step);
@@ -243,6 +250,7 @@ struct lqi_tiles {
   lqi_tile_f32_fn *f32;
   lqi_tile_sum_fn *sum;
   lqi_tile_f64_fn *f64;
+  lqi_tile_row_fn *row;
   lqi_transpose_f32_fn *transpose_f32;
   lqi_transpose_f64_fn *transpose_f64;
   uint32_t rows;

@@ -70,6 +70,7 @@ LQI_INLINE float lqi_reciprocal(float m)
   lqi_tile_f32_fn lqi_tile_f32_##isa; \
   lqi_tile_sum_fn lqi_tile_sum_##isa; \
   lqi_tile_f64_fn lqi_tile_f64_##isa; \
+  lqi_tile_row_fn lqi_tile_row_##isa; \
   lqi_transpose_f32_fn lqi_transpose_f32_##isa; \
   lqi_transpose_f64_fn lqi_transpose_f64_##isa
 

@@ -252,4 +252,37 @@ LQI_AVX2 void lqi_transpose_f64_avx2(const double *x, size_t ld, size_t rows, si
   lqi_transpose_f64_c(x + high * ld, ld, rows - high, columns, out + high, step);
 }
 
+/* 8 vectors of sums at a time, so that none waits for its own last step; then what is left. */
+LQI_INLINE LQI_AVX2 void tile256_row(size_t depth, const float *a, const float *b, size_t ldb,
+                                     float *p, size_t vectors)
+{
+  __m256 sum[8];
+  X86_UNROLL
+  for (size_t v = 0; v < vectors; v++)
+    sum[v] = _mm256_loadu_ps(p + 8 * v);
+  for (size_t k = 0; k < depth; k++, b += ldb) {
+    __m256 x = _mm256_broadcast_ss(a + k);
+    X86_UNROLL
+    for (size_t v = 0; v < vectors; v++)
+      sum[v] = _mm256_fmadd_ps(x, _mm256_loadu_ps(b + 8 * v), sum[v]);
+  }
+  X86_UNROLL
+  for (size_t v = 0; v < vectors; v++)
+    _mm256_storeu_ps(p + 8 * v, sum[v]);
+}
+
+LQI_AVX2 void lqi_tile_row_avx2(size_t depth, const float *a, const float *b, size_t ldb, float *p,
+                                size_t n)
+{
+  size_t j = 0;
+  for (; j + 64 <= n; j += 64)
+    tile256_row(depth, a, b + j, ldb, p + j, 8);
+  for (; j + 8 <= n; j += 8)
+    tile256_row(depth, a, b + j, ldb, p + j, 1);
+  for (; j < n; j++)
+    for (size_t k = 0; k < depth; k++)
+      p[j] = _mm_cvtss_f32(
+          _mm_fmadd_ss(_mm_set_ss(a[k]), _mm_set_ss(b[k * ldb + j]), _mm_set_ss(p[j])));
+}
+
 #endif

@@ -192,4 +192,29 @@ LQI_AVX512 void lqi_tile_f64_avx512(size_t depth, const double *a, size_t step, 
     tile512_f64(depth, a, step, b, c, ldc, m, n, mode, 1);
 }
 
+/* Four chains, so that none waits for its own last step. */
+LQI_AVX512 void lqi_tile_row_avx512(size_t depth, const float *a, const float *b, size_t ldb,
+                                    float *p, size_t n)
+{
+  for (size_t j = 0; j < n; j += 64) {
+    __mmask16 lanes[4];
+    __m512 sum[4];
+    X86_UNROLL
+    for (size_t v = 0; v < 4; v++) {
+      lanes[v] = avx512_lanes(j + 16 * v, n);
+      sum[v] = _mm512_maskz_loadu_ps(lanes[v], p + j + 16 * v);
+    }
+    for (size_t k = 0; k < depth; k++) {
+      __m512 x = _mm512_set1_ps(a[k]);
+      X86_UNROLL
+      for (size_t v = 0; v < 4; v++)
+        sum[v] =
+            _mm512_fmadd_ps(x, _mm512_maskz_loadu_ps(lanes[v], b + k * ldb + j + 16 * v), sum[v]);
+    }
+    X86_UNROLL
+    for (size_t v = 0; v < 4; v++)
+      _mm512_mask_storeu_ps(p + j + 16 * v, lanes[v], sum[v]);
+  }
+}
+
 #endif

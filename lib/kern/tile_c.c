@@ -71,6 +71,13 @@ void lqi_tile_f64_c(size_t depth, const double *a, size_t step, const double *b,
   lqi_tile_edge_f64(p, TILE_C_F64, c, ldc, m, n, mode);
 }
 
+void lqi_tile_row_c(size_t depth, const float *a, const float *b, size_t ldb, float *p, size_t n)
+{
+  for (size_t k = 0; k < depth; k++, b += ldb)
+    for (size_t j = 0; j < n; j++)
+      p[j] = fmaf(a[k], b[j], p[j]);
+}
+
 void lqi_transpose_f32_c(const float *x, size_t ld, size_t rows, size_t columns, float *out,
                          size_t step)
 {

@@ -225,4 +225,36 @@ void lqi_transpose_f64_neon(const double *x, size_t ld, size_t rows, size_t colu
   lqi_transpose_f64_c(x + high * ld, ld, rows - high, columns, out + high, step);
 }
 
+/* 8 vectors of sums at a time, so that none waits for its own last step; then what is left. */
+LQI_INLINE void tile_neon_row(size_t depth, const float *a, const float *b, size_t ldb, float *p,
+                              size_t vectors)
+{
+  float32x4_t sum[8];
+  NEON_UNROLL
+  for (size_t v = 0; v < vectors; v++)
+    sum[v] = vld1q_f32(p + 4 * v);
+  for (size_t k = 0; k < depth; k++, b += ldb) {
+    float32x4_t x = vdupq_n_f32(a[k]);
+    NEON_UNROLL
+    for (size_t v = 0; v < vectors; v++)
+      sum[v] = vfmaq_f32(sum[v], vld1q_f32(b + 4 * v), x);
+  }
+  NEON_UNROLL
+  for (size_t v = 0; v < vectors; v++)
+    vst1q_f32(p + 4 * v, sum[v]);
+}
+
+void lqi_tile_row_neon(size_t depth, const float *a, const float *b, size_t ldb, float *p, size_t n)
+{
+  size_t j = 0;
+  for (; j + 32 <= n; j += 32)
+    tile_neon_row(depth, a, b + j, ldb, p + j, 8);
+  for (; j + 4 <= n; j += 4)
+    tile_neon_row(depth, a, b + j, ldb, p + j, 1);
+  for (; j < n; j++)
+    for (size_t k = 0; k < depth; k++)
+      p[j] = vget_lane_f32(vfma_f32(vdup_n_f32(p[j]), vdup_n_f32(b[k * ldb + j]), vdup_n_f32(a[k])),
+                           0);
+}
+
 #endif
