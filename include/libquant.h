@@ -700,6 +700,19 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
                                 const lq_config *how);
 
 /*
+ * dx = dy W, the gradient that a frozen layer hands on in fine-tuning: dy has m rows of N elements
+ * of dy_dtype, row i at element i * dy_stride; dx m rows of K of dx_dtype, at i * dx_stride. Weights
+ * as above; products are accumulated in f32 in an order that depends on N alone, and rounded once to
+ * dx_dtype: the same bits for any method that holds the same values, any number of threads, any m
+ * and any machine. dy and dx do not overlap. Threads share the columns of W, each of which is
+ * decoded once for up to 512 rows of dy. LQ_E_ARGUMENT, LQ_E_SHAPE, LQ_E_MEMORY (work space: dy in
+ * f32, as many rows at a time as fit 16 MiB, but 48 to 512; and at most 1.3 MiB a thread).
+ */
+LQ_API lq_status lq_matmul_transposed(const lq_tensor *weight, uint64_t m, int32_t dy_dtype,
+                                      const void *dy, uint64_t dy_stride, int32_t dx_dtype,
+                                      void *dx, uint64_t dx_stride, const lq_config *how);
+
+/*
  * The same from integer activations: both tensors are int8, x [M, K] and weight [N, K]. The integer
  * product is exact. y_dtype LQ_I32 gives it as it is (bias NULL); otherwise y = (f32(sum) *
  * (scale_x * scale_w)) * c + bias, where c is 1/127^2, or with LQ_KEY_COMPAT bitsandbytes-cpu in

@@ -62,6 +62,11 @@ int32_t lqi_storage_of(const lq_config *config);
 /* The executor of a call: that of `how`, or the default for NULL. */
 struct lqi_par lqi_par_of(const lq_config *how);
 
+LQI_INLINE int lqi_misaligned(const void *p, int32_t dtype)
+{
+  return (uintptr_t)p % lqi_dtype_size(dtype) != 0;
+}
+
 /* How many tasks `elements` of work is cut into: by its size alone, so that results cannot depend
  * on threads. */
 #define LQI_TASK_ELEMENTS (UINT64_C(1) << 17)

@@ -226,11 +226,6 @@ static lq_status run_product(const struct lqi_mem *mem, const struct lqi_par *pa
   return LQ_OK;
 }
 
-static int misaligned(const void *p, int32_t dtype)
-{
-  return (uintptr_t)p % lqi_dtype_size(dtype) != 0;
-}
-
 /* The caller's x, of which X_BLOCK rows at a time are paired and multiplied. */
 struct input {
   uint64_t m, stride;
@@ -300,7 +295,7 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
     return LQ_E_SHAPE;
   if (m != 0 && ((x == NULL && shape->cols != 0) || (y == NULL && rows != 0)))
     return LQ_E_ARGUMENT;
-  if (misaligned(x, x_dtype) || misaligned(y, y_dtype) || misaligned(bias, LQ_F32))
+  if (lqi_misaligned(x, x_dtype) || lqi_misaligned(y, y_dtype) || lqi_misaligned(bias, LQ_F32))
     return LQ_E_ARGUMENT;
   if (m > 1 && (x_stride < shape->cols || y_stride < rows))
     return LQ_E_SHAPE;
@@ -390,8 +385,8 @@ LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, con
   if (shape->cols > INT8_MOST_COLUMNS || weight->store.plane[LQI_OUTLIERS].bytes != 0)
     return LQ_E_UNSUPPORTED;
   uint64_t m = x->store.shape.rows;
-  if ((y == NULL && m != 0 && shape->rows != 0) || misaligned(y, y_dtype) ||
-      misaligned(bias, LQ_F32))
+  if ((y == NULL && m != 0 && shape->rows != 0) || lqi_misaligned(y, y_dtype) ||
+      lqi_misaligned(bias, LQ_F32))
     return LQ_E_ARGUMENT;
   if (m > 1 && y_stride < shape->rows)
     return LQ_E_SHAPE;

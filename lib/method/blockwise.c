@@ -238,19 +238,27 @@ static const float *scales_of(const struct lqi_store *store, const struct lqi_ke
   return room;
 }
 
-/* Elements first .. first + count - 1 of one block, or of any number of them that no kernel takes.
- */
+/* Elements first .. first + count - 1 of one block, or of any number of them that no kernel takes
+ * as they are: eights of one block are as good as a block. */
 static void decode_parts(const struct lqi_store *store, const struct lqi_kernels *kern,
                          const float *value, uint64_t first, uint64_t count, int32_t dtype,
                          void *out)
 {
+  const struct lqi_block_codec *codec = store->method->codec;
+  const uint8_t *codes = store->plane[LQI_CODES].data;
   for (uint64_t done = 0; done < count;) {
     uint64_t at = first + done, left = store->block_size - at % store->block_size;
     size_t n = (size_t)lqi_min_u64(left, count - done);
     float room[1];
     const float *scale = scales_of(store, kern, at / store->block_size, 1, room);
-    store->method->codec->decode_part(value, store->plane[LQI_CODES].data, at, n, *scale, dtype,
-                                      lqi_element_mut(out, dtype, done));
+    void *to = lqi_element_mut(out, dtype, done);
+    if (n >= 8 && at % 8 == 0) {
+      n = n / 8 * 8;
+      codec->decode(kern, dtype, value, codes + code_bytes(codec, at), 1, n, scale, to, 0);
+    } else {
+      n = at % 8 != 0 ? (size_t)lqi_min_u64(n, 8 - at % 8) : n;
+      codec->decode_part(value, codes, at, n, *scale, dtype, to);
+    }
     done += n;
   }
 }
