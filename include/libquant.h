@@ -701,12 +701,13 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
 
 /*
  * dx = dy W, the gradient that a frozen layer hands on in fine-tuning: dy has m rows of N elements
- * of dy_dtype, row i at element i * dy_stride; dx m rows of K of dx_dtype, at i * dx_stride. Weights
- * as above; products are accumulated in f32 in an order that depends on N alone, and rounded once to
- * dx_dtype: the same bits for any method that holds the same values, any number of threads, any m
- * and any machine. dy and dx do not overlap. Threads share the columns of W, each of which is
- * decoded once for up to 512 rows of dy. LQ_E_ARGUMENT, LQ_E_SHAPE, LQ_E_MEMORY (work space: dy in
- * f32, as many rows at a time as fit 16 MiB, but 48 to 512; and at most 1.3 MiB a thread).
+ * of dy_dtype, row i at element i * dy_stride; dx m rows of K of dx_dtype, at i * dx_stride.
+ * Weights as above; products are accumulated in f32 in an order that depends on N alone (chains of
+ * 256 rows of W, added one after another), and rounded once to dx_dtype: the same bits for any
+ * method that holds the same values, any number of threads, any m and any machine. dy and dx do not
+ * overlap. Threads share the columns of W; each is decoded once for up to 512 rows of dy.
+ * LQ_E_ARGUMENT, LQ_E_SHAPE, LQ_E_MEMORY (work space: dy in f32, as many rows at a time as fit 16
+ * MiB, but 48 to 512; and at most 1.2 MiB a thread).
  */
 LQ_API lq_status lq_matmul_transposed(const lq_tensor *weight, uint64_t m, int32_t dy_dtype,
                                       const void *dy, uint64_t dy_stride, int32_t dx_dtype,

@@ -239,6 +239,26 @@ def products(rng):
         bits = (x[:, :40].copy().view(np.uint32) >> 16).astype(np.uint16)
         y = t.matmul(bits, dtype="bf16", out_dtype="f32")
         check(np.abs(y - widen(bits) @ t.dequantize().T).max() < 1e-4, f"{method}, bf16")
+        g, decoded = x[:, :20], t.dequantize().astype(np.float64)
+        exact = g.astype(np.float64) @ decoded
+        back = t.matmul(g, transpose=True)
+        check(
+            back.shape == (6, 40) and np.abs(back - exact).max() < 1e-5 * np.abs(exact).max(),
+            f"{method}, transposed",
+        )
+        check(np.array_equal(t.matmul(g[1], transpose=True), back[1]), f"{method}, one gradient")
+        check(
+            np.array_equal(
+                t.matmul(g[::-1].reshape(3, 2, 20), transpose=True), back[::-1].reshape(3, 2, 40)
+            ),
+            f"{method}, transposed, three dimensions",
+        )
+        half = t.matmul(g.astype(np.float16), transpose=True, out_dtype="f32")
+        check(np.abs(half - exact).max() < 3e-2, f"{method}, transposed, f16")
+        check(
+            t.matmul(np.empty((0, 20), np.float32), transpose=True).shape == (0, 40),
+            f"{method}, transposed, no rows",
+        )
     a, b = lq.quantize(x[:, :40].copy(), "int8", threshold=2.0), lq.quantize(w, "int8")
     y = b.matmul(a)
     check(
@@ -557,7 +577,9 @@ def errors(rng):
     raises(-40, "group_size", lq.quantize, w, group_size=64)
     raises(-40, "sym", lq.quantize, w, sym=False)
     t = lq.quantize(w)
-    raises(-40, "transpose", t.matmul, w, transpose=True)
+    raises(-11, "8", t.matmul, w, transpose=True)
+    raises(-10, "bias", t.matmul, w[:, :8], transpose=True, bias=np.zeros(16, np.float32))
+    raises(-40, "transpose", t.matmul, t, transpose=True)
     raises(-40, "mode", t.matmul, w, mode="fast")
     raises(-11, "", t.matmul, w[:, :15])
     raises(-11, "bias", t.matmul, w, bias=np.zeros(3, np.float32))

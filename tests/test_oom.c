@@ -103,7 +103,7 @@ static const lq_alloc hook = {sizeof hook, 0, &watch, watch_alloc, watch_release
 enum { ROWS = 64, COLUMNS = 96, BATCH = 3 };
 
 static float weights[ROWS * COLUMNS], x32[BATCH * COLUMNS], y32[BATCH * ROWS],
-    values[ROWS * COLUMNS];
+    dx32[BATCH * COLUMNS], values[ROWS * COLUMNS];
 static uint16_t x16[BATCH * COLUMNS];
 static int32_t y_integers[ROWS * ROWS];
 static const uint64_t dims[2] = {ROWS, COLUMNS};
@@ -237,6 +237,12 @@ static lq_status matmul_f16(struct setup *s, struct output *out)
   return lq_matmul(s->small, BATCH, LQ_F16, x16, COLUMNS, NULL, LQ_F32, y32, ROWS, s->config);
 }
 
+static lq_status matmul_transposed(struct setup *s, struct output *out)
+{
+  (void)out;
+  return lq_matmul_transposed(s->small, BATCH, LQ_F32, y32, ROWS, LQ_F32, dx32, COLUMNS, s->config);
+}
+
 static lq_status matmul_int8(struct setup *s, struct output *out)
 {
   (void)out;
@@ -256,23 +262,15 @@ static const struct {
   const char *name;
   operation *run;
 } operations[] = {
-    {"config_create", config_create},
-    {"config_clone", config_clone},
-    {"tensor_create", tensor_create},
-    {"tensor_wrap", tensor_wrap},
-    {"tensor_clone", tensor_clone},
-    {"tensor_convert", tensor_convert},
-    {"packed_planes", packed_planes},
-    {"quantizer_create", quantizer_create},
-    {"quantizer_run", quantizer_run},
-    {"from_planes", from_planes},
-    {"borrow_planes", borrow_planes},
-    {"dequantize", dequantize},
-    {"dequantize_rows", dequantize_rows},
-    {"matmul", matmul},
-    {"matmul_f16", matmul_f16},
-    {"matmul_int8", matmul_int8},
-    {"compare", compare},
+    {"config_create", config_create},     {"config_clone", config_clone},
+    {"tensor_create", tensor_create},     {"tensor_wrap", tensor_wrap},
+    {"tensor_clone", tensor_clone},       {"tensor_convert", tensor_convert},
+    {"packed_planes", packed_planes},     {"quantizer_create", quantizer_create},
+    {"quantizer_run", quantizer_run},     {"from_planes", from_planes},
+    {"borrow_planes", borrow_planes},     {"dequantize", dequantize},
+    {"dequantize_rows", dequantize_rows}, {"matmul", matmul},
+    {"matmul_f16", matmul_f16},           {"matmul_transposed", matmul_transposed},
+    {"matmul_int8", matmul_int8},         {"compare", compare},
 };
 
 /* ---- the walk ---- */

@@ -9,7 +9,7 @@
 #include "helpers.h"
 #include "pool.h"
 
-enum { ROWS = 401, COLUMNS = 777, BATCH = 5, CASES = 10, INTEGERS = 50 };
+enum { ROWS = 401, COLUMNS = 777, BATCH = 13, CASES = 10, INTEGERS = 50 };
 
 static float weights[ROWS * COLUMNS], other[ROWS * COLUMNS], x[BATCH * COLUMNS];
 
@@ -32,7 +32,7 @@ struct result {
   uint64_t bytes;
   float *values;
   uint16_t *halves;
-  float product[BATCH * ROWS];
+  float product[BATCH * ROWS], transposed[BATCH * COLUMNS];
   float integers[ROWS * INTEGERS];
   lq_metrics metrics;
 };
@@ -74,6 +74,8 @@ static struct result *compute(const char *options)
   lq_config *how = new_config("");
   lq_status s = lq_matmul(t, BATCH, LQ_F32, x, COLUMNS, NULL, LQ_F32, r->product, ROWS, how);
   CHECK(s == LQ_OK, "matmul: %d", s);
+  s = lq_matmul_transposed(t, BATCH, LQ_F32, r->product, ROWS, LQ_F32, r->transposed, COLUMNS, how);
+  CHECK(s == LQ_OK, "matmul_transposed: %d", s);
   if (strstr(options, "int8")) {
     lq_tensor *w8 = quantize(second, "method=int8");
     s = lq_matmul_int8(w8, t, NULL, LQ_F32, r->integers, INTEGERS, how);
@@ -98,6 +100,8 @@ static void check_equal(const struct result *a, const struct result *b, const ch
   CHECK(!memcmp(a->values, b->values, n * sizeof(float)), "%s: values differ", how);
   CHECK(!memcmp(a->halves, b->halves, n * sizeof(uint16_t)), "%s: bf16 values differ", how);
   CHECK(!memcmp(a->product, b->product, sizeof a->product), "%s: product differs", how);
+  CHECK(!memcmp(a->transposed, b->transposed, sizeof a->transposed),
+        "%s: transposed product differs", how);
   CHECK(!memcmp(a->integers, b->integers, sizeof a->integers), "%s: integer product differs", how);
   CHECK(!memcmp(&a->metrics, &b->metrics, sizeof a->metrics), "%s: metrics differ", how);
 }

@@ -6,6 +6,7 @@
     t.bits_per_weight                           # 4.13
     w2 = t.dequantize()                         # numpy float32
     y = t.matmul(x)                             # x @ w2.T
+    x = t.matmul(y, transpose=True)             # y @ w2, for gradients
     t.planes("bitsandbytes")                    # {"weight": ..., "weight.absmax": ..., ...}
     t = lq.from_planes("bitsandbytes", arrays)  # and back
 
@@ -196,6 +197,12 @@ _FUNCTIONS = [
     ("lq_dequantize", _i32, [_ptr, _i32, _ptr, _size, _ptr]),
     ("lq_dequantize_rows", _i32, [_ptr, _u64, _u64, _i32, _ptr, _size, _ptr]),
     ("lq_matmul", _i32, [_ptr, _u64, _i32, _ptr, _u64, _ptr, _i32, _ptr, _u64, _ptr]),
+    (
+        "lq_matmul_rows",
+        _i32,
+        [_ptr, _u64, _u64, _u64, _i32, _ptr, _u64, _ptr, _i32, _ptr, _u64, _ptr],
+    ),
+    ("lq_matmul_transposed", _i32, [_ptr, _u64, _i32, _ptr, _u64, _i32, _ptr, _u64, _ptr]),
     ("lq_matmul_int8", _i32, [_ptr, _ptr, _ptr, _i32, _ptr, _u64, _ptr]),
     ("lq_compare", _i32, [_ptr, _ptr, _POINTER(_Metrics), _ptr]),
 ]
@@ -554,41 +561,38 @@ class Tensor:
     ):
         """x @ W.T + bias for a weight W of shape [N, K] and x of shape [..., K]; the result is [..., N].
 
+        transpose=True: x @ W for x of shape [..., N], without bias; the result is [..., K]. It takes the gradient of a
+        layer's output to that of its input.
+
         x: float32, float16, or uint16 with dtype="bf16"; rows may have any stride. The result has the dtype of x
         unless out_dtype says otherwise. x may also be an int8 Tensor if W is one; the product is then made of
         integers, and out_dtype "i32" gives it unscaled (default "f32").
 
-        transpose=True (x @ W) and mode="fast" are of later versions.
+        mode="fast" is of a later version.
         """
-        if transpose:
-            raise Error(_UNSUPPORTED, "transpose=True is not in this version")
         if mode != "exact":
             raise Error(_UNSUPPORTED, f'mode={mode!r} is not in this version: only "exact"')
+        if transpose and bias is not None:
+            raise Error(_ARGUMENT, "transpose=True takes no bias")
         if bias is not None:
             bias = np.require(bias, np.float32, ["C", "ALIGNED"])
             if bias.shape != (self._rows(),):
                 raise Error(_SHAPE, f"bias has shape {bias.shape}, not ({self._rows()},)")
         if isinstance(x, Tensor):
+            if transpose:
+                raise Error(_UNSUPPORTED, "transpose=True needs x as an array")
             return self._matmul_int8(x, bias, "f32" if out_dtype is None else out_dtype, compat)
         x, number = _array(x, dtype, "x", any_strides=True)
-        flat, stride = _matrix(x, self.shape[-1] if self.shape else 1)
+        columns = self.shape[-1] if self.shape else 1
+        inner, outer = (self._rows(), columns) if transpose else (columns, self._rows())
+        flat, stride = _matrix(x, inner)
         y_number = number if out_dtype is None else _dtype_id(out_dtype)
-        y = np.empty((flat.shape[0], self._rows()), _DTYPES[y_number][2])
+        y = np.empty((flat.shape[0], outer), _DTYPES[y_number][2])
+        call = _lib.lq_matmul_transposed if transpose else _lib.lq_matmul
+        bias = () if transpose else (None if bias is None else bias.ctypes.data,)
+        source = (self._handle, flat.shape[0], number, flat.ctypes.data, stride)
         with _Config() as how:
-            _check(
-                _lib.lq_matmul(
-                    self._handle,
-                    flat.shape[0],
-                    number,
-                    flat.ctypes.data,
-                    stride,
-                    None if bias is None else bias.ctypes.data,
-                    y_number,
-                    y.ctypes.data,
-                    y.shape[1],
-                    how.handle,
-                )
-            )
+            _check(call(*source, *bias, y_number, y.ctypes.data, outer, how.handle))
         return y.reshape(x.shape[:-1] + (y.shape[1],))
 
     def _rows(self):

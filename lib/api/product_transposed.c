@@ -19,8 +19,8 @@
  * of the width of every level's panels. */
 #define COLUMNS 384
 
-/* Where there are few rows of dy; and how many rows of W. Rows that begin a power of two apart would
- * fall into the same places of a cache. */
+/* The same where there are few rows of dy; and how many rows of W. Rows that begin a power of two
+ * apart would fall into the same places of a cache. */
 #define FEW_COLUMNS 768
 #define DECODED_ROWS 8
 #define DECODED_GAP 16
