@@ -261,7 +261,8 @@ static lq_status multiply_rows(const struct lqi_mem *mem, const struct lqi_par *
   p->rooms = lqi_alloc(mem, bytes);
   if (p->rooms == NULL)
     return LQ_E_MEMORY;
-  lqi_parallel(par, (uint32_t)lqi_ceil_div(rows, LQI_DEPTH), pack_task, p);
+  lqi_parallel(rows * p->m < LQI_TASK_ELEMENTS ? &serial : par,
+               (uint32_t)lqi_ceil_div(rows, LQI_DEPTH), pack_task, p);
   lqi_parallel(par, (uint32_t)tasks, columns_task, p);
   lqi_free(mem, p->rooms, bytes);
   return LQ_OK;
