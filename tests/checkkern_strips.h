@@ -52,8 +52,8 @@ struct strip_case {
 /* Random codes and grids, each of exactly the bytes that they need. */
 static struct strip_case random_strip(void)
 {
-  static const uint32_t bits[LQI_FORMS] = {4, 4, 3, 2, 8, 8, 32, 16, 16};
-  static float book[16];
+  static const uint32_t bits[LQI_FORMS] = {4, 4, 3, 2, 8, 8, 8, 32, 16, 16};
+  static float book[256];
   struct strip_case s = {.form = (int)random_below(LQI_FORMS), .rows = random_below(11)};
   size_t groups = random_below(4), group = LQI_PIECE * (1 + random_below(5));
   int dense = s.form >= LQI_FORM_F32;
@@ -61,7 +61,8 @@ static struct strip_case random_strip(void)
   size_t bytes = s.columns / 8 * bits[s.form], gap = random_below(3) * 4;
   s.w.row_bytes = bytes + gap;
   s.w.group = group;
-  s.w.numbers = s.form == LQI_FORM_BOOK4 || s.form == LQI_FORM_I8 ? 1 : 2;
+  int looked_up = s.form == LQI_FORM_BOOK4 || s.form == LQI_FORM_BOOK8;
+  s.w.numbers = looked_up || s.form == LQI_FORM_I8 ? 1 : 2;
   s.w.grid_step = groups * s.w.numbers + random_below(3);
   size_t code_bytes = s.rows ? (s.rows - 1) * s.w.row_bytes + bytes : 0;
   uint8_t *codes = place(&input[0], code_bytes / 4, 4, random_shift());
@@ -78,9 +79,8 @@ static struct strip_case random_strip(void)
     else
       grid[i] = random_value(NORMAL, 0.05f);
   s.w.grid = grid;
-  for (size_t i = 0; i < 16; i++)
-    book[i] = s.form == LQI_FORM_BOOK4 ? random_value(NORMAL, 1.0f)
-                                       : (float)(i % (1u << bits[s.form] % 8));
+  for (size_t i = 0; i < 256; i++)
+    book[i] = looked_up ? random_value(NORMAL, 1.0f) : (float)(i % (1u << bits[s.form] % 8));
   s.w.book = book;
   return s;
 }

@@ -19,13 +19,14 @@
     lqi_##name##_f32_c, lqi_##name##_f16_##isa, lqi_##name##_bf16_##isa \
   }
 
-#define STRIPS(name, isa) \
+/* The look-up in 256 values gains nothing from vectors of 16, until they can permute bytes. */
+#define STRIPS(name, isa, book8) \
   { \
     [LQI_FORM_BOOK4] = lqi_##name##_book4_##isa, [LQI_FORM_LOW4] = lqi_##name##_low4_##isa, \
     [LQI_FORM_LOW3] = lqi_##name##_low3_##isa, [LQI_FORM_LOW2] = lqi_##name##_low2_##isa, \
-    [LQI_FORM_U8] = lqi_##name##_u8_##isa, [LQI_FORM_I8] = lqi_##name##_i8_##isa, \
-    [LQI_FORM_F32] = lqi_##name##_f32_##isa, [LQI_FORM_F16] = lqi_##name##_f16_##isa, \
-    [LQI_FORM_BF16] = lqi_##name##_bf16_##isa \
+    [LQI_FORM_BOOK8] = lqi_##name##_book8_##book8, [LQI_FORM_U8] = lqi_##name##_u8_##isa, \
+    [LQI_FORM_I8] = lqi_##name##_i8_##isa, [LQI_FORM_F32] = lqi_##name##_f32_##isa, \
+    [LQI_FORM_F16] = lqi_##name##_f16_##isa, [LQI_FORM_BF16] = lqi_##name##_bf16_##isa \
   }
 
 #define FIXED(isa) \
@@ -61,8 +62,8 @@ static const struct lqi_kernels kernels_c = {
     .narrow = FLOATS(narrow, c),
     .pair = FLOATS(pair, c),
     .dots = lqi_dots_c,
-    .strip_pair = STRIPS(strip_pair, c),
-    .strip_dots = STRIPS(strip_dots, c),
+    .strip_pair = STRIPS(strip_pair, c, c),
+    .strip_dots = STRIPS(strip_dots, c, c),
     .fix = lqi_fix_c,
     .fixed_dots = FIXED(c),
     .spread = lqi_spread_c,
@@ -93,8 +94,8 @@ static const struct lqi_kernels kernels_avx2 = {
     .narrow = HALVES(narrow, avx2),
     .pair = FLOATS(pair, avx2),
     .dots = lqi_dots_avx2,
-    .strip_pair = STRIPS(strip_pair, avx2),
-    .strip_dots = STRIPS(strip_dots, avx2),
+    .strip_pair = STRIPS(strip_pair, avx2, avx2),
+    .strip_dots = STRIPS(strip_dots, avx2, avx2),
     .fix = lqi_fix_c,
     .fixed_dots = FIXED(c),
     .spread = lqi_spread_avx2,
@@ -123,8 +124,8 @@ static const struct lqi_kernels kernels_avx512 = {
     .narrow = HALVES(narrow, avx512),
     .pair = FLOATS(pair, avx512),
     .dots = lqi_dots_avx512,
-    .strip_pair = STRIPS(strip_pair, avx512),
-    .strip_dots = STRIPS(strip_dots, avx512),
+    .strip_pair = STRIPS(strip_pair, avx512, avx2),
+    .strip_dots = STRIPS(strip_dots, avx512, avx2),
     .fix = lqi_fix_avx512,
     .fixed_dots = FIXED(avx512),
     .spread = lqi_spread_avx512,
@@ -153,8 +154,8 @@ static const struct lqi_kernels kernels_avx512vbmi = {
     .narrow = HALVES(narrow, avx512),
     .pair = FLOATS(pair, avx512),
     .dots = lqi_dots_avx512,
-    .strip_pair = STRIPS(strip_pair, avx512),
-    .strip_dots = STRIPS(strip_dots, avx512),
+    .strip_pair = STRIPS(strip_pair, avx512, avx512vbmi),
+    .strip_dots = STRIPS(strip_dots, avx512, avx512vbmi),
     .fix = lqi_fix_avx512,
     .fixed_dots = FIXED(avx512vbmi),
     .spread = lqi_spread_avx512,
@@ -187,8 +188,8 @@ static const struct lqi_kernels kernels_neon = {
     .narrow = HALVES(narrow, neon),
     .pair = FLOATS(pair, neon),
     .dots = lqi_dots_neon,
-    .strip_pair = STRIPS(strip_pair, neon),
-    .strip_dots = STRIPS(strip_dots, neon),
+    .strip_pair = STRIPS(strip_pair, neon, c),
+    .strip_dots = STRIPS(strip_dots, neon, c),
     .fix = lqi_fix_c,
     .fixed_dots = FIXED(c),
     .spread = lqi_spread_neon,

@@ -120,14 +120,15 @@ typedef void lqi_dots_fn(struct lqi_rows a, struct lqi_rows b, size_t n, int sta
 
 /*
  * How a row of coded weights lies in memory. Of the first ones the low bits are those of the even
- * column. Values: book4: scale * book[code]; low2 to low4, u8: scale * (code - zero); i8: ((f32)
- * code * scale) * 0x3c010204, as i8_decode.
+ * column. Values: book4, book8: scale * book[code]; low2 to low4, u8: scale * (code - zero); i8:
+ * ((f32)code * scale) * 0x3c010204, as i8_decode.
  */
 enum lqi_form {
   LQI_FORM_BOOK4, /* the even column is the high nibble */
   LQI_FORM_LOW4,
   LQI_FORM_LOW3,
   LQI_FORM_LOW2,
+  LQI_FORM_BOOK8, /* from here on a byte each */
   LQI_FORM_U8,
   LQI_FORM_I8,
   LQI_FORM_F32,
@@ -146,7 +147,7 @@ struct lqi_strip {
   size_t row_bytes;
   const float *grid;
   size_t grid_step, numbers, group;
-  const float *book; /* 16 values; low2 to low4: 0, 1, .. repeated */
+  const float *book; /* 16 values, book8: 256; low2 to low4: 0, 1, .. repeated */
 };
 
 /* Rows 0 .. rows - 1, n columns (a multiple of 32, and of `group` where there are groups), decoded

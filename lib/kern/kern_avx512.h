@@ -1,6 +1,6 @@
 /*
  * kern_avx512.h - what the AVX-512 kernels share: vectors of 16 in and out of memory, the maximum
- * of a block, and the look-up of 4-bit codes.
+ * of a block, the look-up of 4-bit codes, and that of 8-bit ones where bytes can be permuted.
  *
  * Owns: loads and stores of the three float types, with the rounding of half.h.
  * Must not know: what codes mean.
@@ -353,6 +353,54 @@ LQI_INLINE LQI_AVX512 __m512i avx512_cell(__m512 v)
   return _mm512_castps_si512(_mm512_fmadd_round_ps(v, _mm512_set1_ps(15.99f),
                                                    _mm512_set1_ps(12582912.0f),
                                                    _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
+}
+
+/* Byte p of all 256 values: look-up of 64 codes at once, one plane at a time. */
+struct avx512vbmi_table {
+  __m512i plane[4][4];
+};
+
+LQI_INLINE LQI_AVX512VBMI void avx512vbmi_prepare(struct avx512vbmi_table *t, const float *value)
+{
+  for (size_t i = 0; i < 4; i++) {
+    __m128i part[4][4];
+    for (size_t j = 0; j < 4; j++) {
+      __m512i v = _mm512_loadu_si512(value + 64 * i + 16 * j);
+      part[0][j] = _mm512_cvtepi32_epi8(v);
+      part[1][j] = _mm512_cvtepi32_epi8(_mm512_srli_epi32(v, 8));
+      part[2][j] = _mm512_cvtepi32_epi8(_mm512_srli_epi32(v, 16));
+      part[3][j] = _mm512_cvtepi32_epi8(_mm512_srli_epi32(v, 24));
+    }
+    for (size_t p = 0; p < 4; p++) {
+      __m512i x = _mm512_castsi128_si512(part[p][0]);
+      x = _mm512_inserti32x4(x, part[p][1], 1);
+      x = _mm512_inserti32x4(x, part[p][2], 2);
+      t->plane[p][i] = _mm512_inserti32x4(x, part[p][3], 3);
+    }
+  }
+}
+
+/* 64 codes to four vectors of values. Interleaving the planes works inside quarters: quarter q of
+ * vector i has the codes 16q + 4i .. + 3. */
+LQI_INLINE LQI_AVX512VBMI void avx512vbmi_look_up(const struct avx512vbmi_table *t, __m512i code,
+                                                  __m512 *v)
+{
+  __m512i plane[4];
+  __mmask64 upper = _mm512_movepi8_mask(code);
+  X86_UNROLL
+  for (size_t p = 0; p < 4; p++) {
+    __m512i low = _mm512_permutex2var_epi8(t->plane[p][0], code, t->plane[p][1]);
+    __m512i high = _mm512_permutex2var_epi8(t->plane[p][2], code, t->plane[p][3]);
+    plane[p] = _mm512_mask_blend_epi8(upper, low, high);
+  }
+  __m512i a = _mm512_unpacklo_epi8(plane[0], plane[1]),
+          b = _mm512_unpackhi_epi8(plane[0], plane[1]);
+  __m512i c = _mm512_unpacklo_epi8(plane[2], plane[3]),
+          d = _mm512_unpackhi_epi8(plane[2], plane[3]);
+  v[0] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(a, c));
+  v[1] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(a, c));
+  v[2] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(b, d));
+  v[3] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(b, d));
 }
 
 #endif

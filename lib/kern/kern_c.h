@@ -32,8 +32,9 @@ LQI_INLINE float lqi_reciprocal(float m)
 
 #define LQI_DECLARE_STRIPS(name, isa) \
   lqi_##name##_fn lqi_##name##_book4_##isa, lqi_##name##_low4_##isa, lqi_##name##_low3_##isa, \
-      lqi_##name##_low2_##isa, lqi_##name##_u8_##isa, lqi_##name##_i8_##isa, \
-      lqi_##name##_f32_##isa, lqi_##name##_f16_##isa, lqi_##name##_bf16_##isa
+      lqi_##name##_low2_##isa, lqi_##name##_book8_##isa, lqi_##name##_u8_##isa, \
+      lqi_##name##_i8_##isa, lqi_##name##_f32_##isa, lqi_##name##_f16_##isa, \
+      lqi_##name##_bf16_##isa
 
 #define LQI_DECLARE_KERNELS(isa) \
   lqi_q4_encode_fn lqi_q4_encode_f32_##isa, lqi_q4_encode_f16_##isa, lqi_q4_encode_bf16_##isa; \

@@ -2,7 +2,7 @@
  * strip_avx512.c - products of coded rows, AVX-512: codes are decoded in registers.
  *
  * Owns: how each form becomes two vectors of 16 columns, even and odd.
- * Must not know: which method has which form.
+ * Must not know: which method has which form. Of book8 nothing: that is strip_avx2.c's.
  *
  * Sixteen bytes of 4-bit codes widened to 16 lanes hold one pair of columns a lane: the look-up
  * ignores upper bits, so the even columns and the odd ones cost one look-up each and one shift for

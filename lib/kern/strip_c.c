@@ -95,7 +95,7 @@ LQI_INLINE float strip_c_value(const struct lqi_strip *w, int form, size_t r, si
   uint32_t code = strip_c_code(row, form, k);
   if (form == LQI_FORM_I8)
     return (float)(int8_t)code * grid[0] * lqi_f32_from_bits(STRIP_I8_BITS);
-  if (form == LQI_FORM_BOOK4)
+  if (form == LQI_FORM_BOOK4 || form == LQI_FORM_BOOK8)
     return w->book[code] * grid[0];
   return grid[0] * ((float)code - grid[1]);
 }
@@ -146,6 +146,7 @@ STRIP_C_KERNELS(book4, LQI_FORM_BOOK4)
 STRIP_C_KERNELS(low4, LQI_FORM_LOW4)
 STRIP_C_KERNELS(low3, LQI_FORM_LOW3)
 STRIP_C_KERNELS(low2, LQI_FORM_LOW2)
+STRIP_C_KERNELS(book8, LQI_FORM_BOOK8)
 STRIP_C_KERNELS(u8, LQI_FORM_U8)
 STRIP_C_KERNELS(i8, LQI_FORM_I8)
 STRIP_C_KERNELS(f32, LQI_FORM_F32)

@@ -289,17 +289,18 @@ void lqi_blockwise_decode(const struct lqi_store *store, const struct lqi_kernel
 int lqi_blockwise_strip(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
                         uint64_t rows, float *grids, struct lqi_strip *out)
 {
+  const struct lqi_block_codec *codec = store->method->codec;
   uint64_t cols = store->shape.cols, size = store->block_size, blocks = cols / size;
   if (size % LQI_PIECE != 0 || cols % size != 0)
     return -1;
   *out = (struct lqi_strip){
-      .codes = (const uint8_t *)store->plane[LQI_CODES].data + row * cols / 2,
-      .row_bytes = (size_t)(cols / 2),
+      .codes = (const uint8_t *)store->plane[LQI_CODES].data + code_bytes(codec, row * cols),
+      .row_bytes = (size_t)code_bytes(codec, cols),
       .grid = scales_of(store, kern, row * blocks, (size_t)(rows * blocks), grids),
       .grid_step = (size_t)blocks,
       .numbers = 1,
       .group = (size_t)size,
       .book = values_of(store),
   };
-  return LQI_FORM_BOOK4;
+  return codec->bits == 4 ? LQI_FORM_BOOK4 : LQI_FORM_BOOK8;
 }

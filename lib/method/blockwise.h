@@ -44,7 +44,7 @@ void lqi_blockwise_encode(struct lqi_job *job, uint64_t first, uint64_t count);
 void lqi_blockwise_decode(const struct lqi_store *store, const struct lqi_kernels *kern,
                           uint64_t first, uint64_t count, int32_t dtype, void *out, int stream);
 
-/* For 4-bit methods; has a form where blocks are whole pieces of columns and divide the rows. */
+/* Has a form where blocks are whole pieces of columns and divide the rows. */
 int lqi_blockwise_strip(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
                         uint64_t rows, float *grids, struct lqi_strip *out);
 

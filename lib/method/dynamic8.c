@@ -20,4 +20,5 @@ const struct lqi_method lqi_method_dynamic8 = {
     .units = lqi_blockwise_units,
     .encode = lqi_blockwise_encode,
     .decode = lqi_blockwise_decode,
+    .strip = lqi_blockwise_strip,
 };
