@@ -418,18 +418,29 @@ static void check_deviation(const struct lqi_kernels *k, const struct lqi_kernel
   CHECK(memcmp(&got, &want, sizeof got) == 0, "n %zu", n);
 }
 
-static void check_dot_i8(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+/* Codes of both ends and between; n up to the longest that an int32 holds. */
+static void check_dots_i8(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
   (void)d;
-  size_t n = random_below(20) ? random_count() : 131071;
-  int8_t *a = place(&input[0], n, 1, random_shift()), *b = place(&input[1], n, 1, random_shift());
-  int extreme = random_below(2) != 0;
-  for (size_t i = 0; i < n; i++) {
-    a[i] = (int8_t)(extreme ? -127 : (int)random_below(255) - 127);
-    b[i] = (int8_t)(extreme ? 127 : (int)random_below(255) - 127);
-  }
-  int32_t want = c->dot_i8(a, b, n), got = k->dot_i8(a, b, n);
-  CHECK(want == got, "n %zu: %d instead of %d", n, got, want);
+  int extreme = (int)random_below(4), longest = random_below(30) == 0;
+  size_t n = longest ? 131071 : random_below(3) ? random_below(300) : random_below(4500);
+  size_t rows_a = longest ? 1 : random_below(15), rows_b = longest ? 1 : random_below(11);
+  size_t stride_a = n + random_below(70), stride_b = n + random_below(70), stride = rows_a + 3;
+  size_t bytes_a = rows_a ? (rows_a - 1) * stride_a + n : 0,
+         bytes_b = rows_b ? (rows_b - 1) * stride_b + n : 0;
+  uint8_t *a = place(&input[0], bytes_a, 1, random_shift()),
+          *b = place(&input[1], bytes_b, 1, random_shift());
+  for (size_t i = 0; i < bytes_a; i++)
+    a[i] = (uint8_t)(extreme == 1 ? 128 : extreme == 2 ? 127 : random_below(256));
+  for (size_t i = 0; i < bytes_b; i++)
+    b[i] = (uint8_t)(extreme == 1 ? 0 : extreme == 2 ? 255 * random_below(2) : random_below(256));
+  size_t count = rows_a && rows_b ? (rows_b - 1) * stride + rows_a : 0;
+  int32_t *want = place(&expected[0], count, 4, 0), *got = place(&output[0], count, 4, 1);
+  memset(want, 0x5a, 4 * count), memset(got, 0x5a, 4 * count);
+  struct lqi_bytes rows[2] = {{a, stride_a, rows_a}, {b, stride_b, rows_b}};
+  c->dots_i8(rows[0], rows[1], n, want, stride);
+  k->dots_i8(rows[0], rows[1], n, got, stride);
+  CHECK(memcmp(want, got, 4 * count) == 0, "%zu x %zu rows of %zu", rows_a, rows_b, n);
 }
 
 #include "checkkern_tiles.h"
@@ -499,12 +510,16 @@ static void time_deviation(const struct lqi_kernels *k, uint32_t d, const struct
   sink = (float)m.dd[0];
 }
 
-static void time_dot_i8(const struct lqi_kernels *k, uint32_t d, const struct work *w)
+/* 64 rows of a, as much of each as n gives, by one of b. */
+static void time_dots_i8(const struct lqi_kernels *k, uint32_t d, const struct work *w)
 {
+  static int32_t out[64];
+  size_t n = w->n / 64 < 4096 ? w->n / 64 : 4096;
   (void)d;
-  for (size_t i = 0; i < w->n; i += 1 << 16) {
-    size_t n = w->n - i < 1 << 16 ? w->n - i : 1 << 16;
-    sink = (float)k->dot_i8((const int8_t *)w->codes + i, (const int8_t *)w->codes2 + i, n);
+  for (size_t i = 0; i + 64 * n <= w->n; i += 64 * n) {
+    struct lqi_bytes a = {w->codes + i, n, 64}, b = {w->codes2, n, 1};
+    k->dots_i8(a, b, n, out, 64);
+    sink = (float)out[0];
   }
 }
 
@@ -553,7 +568,7 @@ static const struct row {
     {"tile_row", check_tile_row, NULL, 1, 0, 0},
     {"trans_f32", check_transpose_f32, NULL, 1, 0, 0},
     {"trans_f64", check_transpose_f64, NULL, 1, 0, 0},
-    {"dot_i8", check_dot_i8, time_dot_i8, 1, 0, 2},
+    {"dots_i8", check_dots_i8, time_dots_i8, 1, 0, 1},
 };
 
 static double seconds(void)

@@ -1,5 +1,5 @@
 /*
- * product.c - y = x W^T and its integer twin.
+ * product.c - y = x W^T.
  *
  * Owns: cutting a product into tasks and bands of rows, work space, conversion of x and y.
  * Must not know: any one method; an encoded tensor shows its rows through its vtable.
@@ -11,14 +11,7 @@
  */
 #include "handle.h"
 
-#include "../method/registry.h"
-
 #include <string.h>
-
-/* Nearest f32 to 1 / 127^2, and what bitsandbytes has in its place (a digit is missing
- * there: 6.2e-05 times 1 + 1.8e-5). */
-#define INT8_PRODUCT_BITS 0x38820610u
-#define INT8_PRODUCT_REFERENCE_BITS 0x388206aau
 
 /* Rows of x that are paired at a time. */
 #define X_BLOCK 512
@@ -37,7 +30,6 @@
 
 struct product {
   const struct lqi_store *weight;
-  const struct lqi_store *x_codes; /* lq_matmul_int8 */
   const struct lqi_kernels *kern;
   uint64_t first, rows; /* of W */
   uint64_t m;
@@ -48,7 +40,6 @@ struct product {
   int32_t y_dtype;
   void *y;
   uint64_t y_stride;
-  float step;        /* lq_matmul_int8 */
   int form;          /* of W's rows, or -1 */
   int fused;         /* codes are decoded in registers */
   uint64_t band;     /* rows of W at a time */
@@ -327,83 +318,4 @@ LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype,
 {
   uint64_t rows = weight != NULL ? weight->store.shape.rows : 0;
   return lq_matmul_rows(weight, 0, rows, m, x_dtype, x, x_stride, bias, y_dtype, y, y_stride, how);
-}
-
-/* Products of the dense columns of x with the decoded columns of W, in rising order of columns. */
-static float outlier_product(const struct product *p, uint64_t i, const float *row)
-{
-  const struct lqi_store *x = p->x_codes;
-  const int64_t *columns = x->plane[LQI_OUTLIER_COLUMNS].data;
-  float sum = 0.0f;
-  for (uint64_t c = 0; c < x->outliers; c++)
-    sum += lqi_load(x->plane[LQI_OUTLIERS].data, x->dtype, i * x->outliers + c) * row[columns[c]];
-  return sum;
-}
-
-static void int8_task(void *arg, uint32_t index)
-{
-  const struct product *p = arg;
-  const struct lqi_store *x = p->x_codes;
-  uint64_t k = p->weight->shape.cols, first = index * p->per_task;
-  uint64_t end = lqi_min_u64(first + p->per_task, p->rows);
-  const int8_t *w_codes = p->weight->plane[LQI_CODES].data, *codes = x->plane[LQI_CODES].data;
-  const float *w_scales = p->weight->plane[LQI_SCALES].data, *x_scales = x->plane[LQI_SCALES].data;
-  int dense = x->plane[LQI_OUTLIERS].bytes != 0;
-  struct product_room room;
-  cut_room(p, index, &room);
-  float *row = room.natural;
-  for (uint64_t n = first; n < end; n++) {
-    if (dense)
-      p->weight->method->decode(p->weight, p->kern, n * k, k, LQ_F32, row, 0);
-    for (uint64_t i = 0; i < p->m; i++) {
-      int32_t sum = p->kern->dot_i8(codes + i * k, w_codes + n * k, (size_t)k);
-      if (p->y_dtype == LQ_I32) {
-        ((int32_t *)p->y)[i * p->y_stride + n] = sum;
-        continue;
-      }
-      float y = ((float)sum * (x_scales[i] * w_scales[n])) * p->step;
-      y = p->bias != NULL ? y + p->bias[n] : y;
-      lqi_store(p->y, p->y_dtype, i * p->y_stride + n, dense ? y + outlier_product(p, i, row) : y);
-    }
-  }
-}
-
-/* int32 holds 127 * 127 * K exactly up to here. */
-#define INT8_MOST_COLUMNS 131071
-
-LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, const float *bias,
-                                int32_t y_dtype, void *y, uint64_t y_stride, const lq_config *how)
-{
-  if (weight == NULL || x == NULL || (y_dtype != LQ_I32 && !lqi_is_float(y_dtype)) ||
-      (bias && y_dtype == LQ_I32))
-    return LQ_E_ARGUMENT;
-  const struct lqi_shape *shape = &weight->store.shape;
-  if (weight->store.method != &lqi_method_int8 || x->store.method != &lqi_method_int8)
-    return LQ_E_UNSUPPORTED;
-  if (shape->cols != x->store.shape.cols)
-    return LQ_E_SHAPE;
-  if (shape->cols > INT8_MOST_COLUMNS || weight->store.plane[LQI_OUTLIERS].bytes != 0)
-    return LQ_E_UNSUPPORTED;
-  uint64_t m = x->store.shape.rows;
-  if ((y == NULL && m != 0 && shape->rows != 0) || lqi_misaligned(y, y_dtype) ||
-      lqi_misaligned(bias, LQ_F32))
-    return LQ_E_ARGUMENT;
-  if (m > 1 && y_stride < shape->rows)
-    return LQ_E_SHAPE;
-  struct lqi_par par = lqi_par_of(how);
-  int reference = how != NULL && how->compat == LQ_COMPAT_BITSANDBYTES_CPU;
-  struct product p = {
-      .form = -1,
-      .weight = &weight->store,
-      .x_codes = &x->store,
-      .kern = lqi_kernels(),
-      .rows = shape->rows,
-      .m = m,
-      .bias = bias,
-      .y_dtype = y_dtype,
-      .y = y,
-      .y_stride = y_stride,
-      .step = lqi_f32_from_bits(reference ? INT8_PRODUCT_REFERENCE_BITS : INT8_PRODUCT_BITS),
-  };
-  return run_product(&weight->mem, &par, &p, int8_task);
 }

@@ -68,7 +68,7 @@ static const struct lqi_kernels kernels_c = {
     .fixed_dots = FIXED(c),
     .spread = lqi_spread_c,
     .deviation = lqi_deviation_c,
-    .dot_i8 = lqi_dot_i8_c,
+    .dots_i8 = lqi_dots_i8_c,
     .tiles = TILES(c, c, 4, 8, 1, 4, 1),
 };
 
@@ -100,7 +100,7 @@ static const struct lqi_kernels kernels_avx2 = {
     .fixed_dots = FIXED(c),
     .spread = lqi_spread_avx2,
     .deviation = lqi_deviation_avx2,
-    .dot_i8 = lqi_dot_i8_avx2,
+    .dots_i8 = lqi_dots_i8_avx2,
     .tiles = TILES(avx2, avx2, 4, 24, 8, 12, 4),
 };
 
@@ -130,7 +130,7 @@ static const struct lqi_kernels kernels_avx512 = {
     .fixed_dots = FIXED(avx512),
     .spread = lqi_spread_avx512,
     .deviation = lqi_deviation_avx512,
-    .dot_i8 = lqi_dot_i8_avx512,
+    .dots_i8 = lqi_dots_i8_avx512,
     .tiles = TILES(avx512, avx2, 8, 48, 16, 24, 8),
 };
 
@@ -160,7 +160,7 @@ static const struct lqi_kernels kernels_avx512vbmi = {
     .fixed_dots = FIXED(avx512vbmi),
     .spread = lqi_spread_avx512,
     .deviation = lqi_deviation_avx512,
-    .dot_i8 = lqi_dot_i8_avx512vbmi,
+    .dots_i8 = lqi_dots_i8_avx512vbmi,
     .tiles = TILES(avx512, avx2, 8, 48, 16, 24, 8),
 };
 
@@ -194,7 +194,7 @@ static const struct lqi_kernels kernels_neon = {
     .fixed_dots = FIXED(c),
     .spread = lqi_spread_neon,
     .deviation = lqi_deviation_neon,
-    .dot_i8 = lqi_dot_i8_neon,
+    .dots_i8 = lqi_dots_i8_neon,
     .tiles = TILES(neon, neon, 4, 24, 8, 12, 4),
 };
 

@@ -2,7 +2,7 @@
  * kern.h - the kernels: one table of function pointers per instruction-set level.
  *
  * Owns: the function types and what each must compute, to the bit. The C version of a kernel
- * (q4_c.c, q8_c.c, aff_c.c, fp_c.c, tile_c.c) is its specification; a faster one gives the same
+ * (q4_c.c, q8_c.c, aff_c.c, fp_c.c, dots_i8_c.c, tile_c.c) is its specification; a faster one gives the same
  * bytes for every input, NaN payloads excepted (tests/checkkern.c).
  * Must not know: tensors, methods, handles. A kernel sees pointers and sizes.
  *
@@ -208,8 +208,20 @@ typedef void lqi_deviation_fn(const float *a, const float *b, size_t n, struct l
 typedef void lqi_spread_fn(const float *m, size_t ld, size_t depth, const float *e, size_t count,
                            float *w);
 
-/* Exact inner product of int8 codes; n < 2^17, so that int32 cannot overflow. */
-typedef int32_t lqi_dot_i8_fn(const int8_t *a, const int8_t *b, size_t n);
+/* Rows of bytes: row r begins at from + r * stride. */
+struct lqi_bytes {
+  const uint8_t *from;
+  size_t stride, count;
+};
+
+/*
+ * Exact inner products of int8 codes: out[j * stride + i] for row i of a and row j of b, n columns
+ * each; n < 2^17, so that int32 cannot overflow. Bytes of a are the codes (-128..127), those of b
+ * are codes + 128: instructions multiply signed by unsigned bytes. Rows of a are expected to follow
+ * each other in memory, and to be many; what follows them may be fetched into the caches.
+ */
+typedef void lqi_dots_i8_fn(struct lqi_bytes a, struct lqi_bytes b, size_t n, int32_t *out,
+                            size_t stride);
 
 /* What a tile kernel does with its sums p: c = p, c = c + p, c = c - p. */
 enum lqi_tile_mode { LQI_TILE_SET, LQI_TILE_ADD, LQI_TILE_SUB };
@@ -341,7 +353,7 @@ struct lqi_kernels {
   lqi_fixed_dots_fn *fixed_dots[LQI_FORMS];
   lqi_spread_fn *spread;
   lqi_deviation_fn *deviation;
-  lqi_dot_i8_fn *dot_i8;
+  lqi_dots_i8_fn *dots_i8;
   struct lqi_tiles tiles;
 };
 

@@ -122,6 +122,16 @@ LQI_INLINE LQI_AVX512 __m128 avx512_fold(__m512 a, __m512 b, __m512 c, __m512 d)
   return _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, v));
 }
 
+/* The lanes of each of four vectors of integers added up. */
+LQI_INLINE LQI_AVX512 __m128i avx512_fold_i32(__m512i a, __m512i b, __m512i c, __m512i d)
+{
+  __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+  __m512i v = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+  __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
 /* Sixteen magnitudes whose maximum is that of n elements, as bits: of f32, or of a half type,
  * widened with zeros. */
 LQI_INLINE LQI_AVX512 __m512i avx512_magnitudes_f32(const float *x, size_t n)

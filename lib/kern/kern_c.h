@@ -67,13 +67,16 @@ LQI_INLINE float lqi_reciprocal(float m)
       lqi_fixed_dots_u8_##isa, lqi_fixed_dots_i8_##isa; \
   lqi_spread_fn lqi_spread_##isa; \
   lqi_deviation_fn lqi_deviation_##isa; \
-  lqi_dot_i8_fn lqi_dot_i8_##isa; \
+  lqi_dots_i8_fn lqi_dots_i8_##isa; \
   lqi_tile_f32_fn lqi_tile_f32_##isa; \
   lqi_tile_sum_fn lqi_tile_sum_##isa; \
   lqi_tile_f64_fn lqi_tile_f64_##isa; \
   lqi_tile_row_fn lqi_tile_row_##isa; \
   lqi_transpose_f32_fn lqi_transpose_f32_##isa; \
   lqi_transpose_f64_fn lqi_transpose_f64_##isa
+
+/* One product as dots_i8 has it, of what fills no vector (dots_i8_c.c). */
+int32_t lqi_dot_i8_part(const uint8_t *a, const uint8_t *b, size_t n);
 
 /* c by mode from the sums p of a tile, one after another: what fills no vector (tile_c.c). */
 void lqi_tile_edge_f32(const float *p, size_t columns, float *c, size_t ldc, size_t m, size_t n,

@@ -169,21 +169,6 @@ LQI_INLINE LQI_AVX2 void q8_avx2_i8_span(const void *none, const float *stat, co
   }
 }
 
-LQI_AVX2 int32_t lqi_dot_i8_avx2(const int8_t *a, const int8_t *b, size_t n)
-{
-  __m256i sum = _mm256_setzero_si256();
-  size_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    __m256i u = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(a + i)));
-    __m256i v = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(b + i)));
-    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(u, v));
-  }
-  __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-  four = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 1));
-  return _mm_cvtsi128_si32(four) + lqi_dot_i8_c(a + i, b + i, n - i);
-}
-
 #define Q8_AVX2_KERNELS(suffix, dtype) \
   LQI_AVX2 void lqi_q8_encode_##suffix##_avx2(const struct lqi_q8_book *book, const void *x, \
                                               size_t blocks, size_t block, float *absmax, \

@@ -255,24 +255,6 @@ LQI_INLINE LQI_AVX512 void q8_avx512_i8_span(const void *none, const float *stat
   }
 }
 
-LQI_AVX512 int32_t lqi_dot_i8_avx512(const int8_t *a, const int8_t *b, size_t n)
-{
-  __m512i sum = _mm512_setzero_si512();
-  size_t i = 0;
-  for (; i + 32 <= n; i += 32) {
-    __m512i u = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)(a + i)));
-    __m512i v = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)(b + i)));
-    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(u, v));
-  }
-  if (i < n) {
-    __mmask32 lanes = (1u << (n - i)) - 1u;
-    __m512i u = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(lanes, a + i));
-    __m512i v = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(lanes, b + i));
-    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(u, v));
-  }
-  return _mm512_reduce_add_epi32(sum);
-}
-
 #define Q8_AVX512_KERNELS(suffix, dtype) \
   LQI_AVX512 void lqi_q8_encode_##suffix##_avx512(const struct lqi_q8_book *book, const void *x, \
                                                   size_t blocks, size_t block, float *absmax, \

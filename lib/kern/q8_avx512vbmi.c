@@ -37,31 +37,6 @@ LQI_INLINE LQI_AVX512VBMI void q8_avx512vbmi_span(const void *table, const float
   }
 }
 
-/*
- * The instruction multiplies unsigned by signed bytes: a + 128 takes the place of a, and 128 times
- * the sum of b is taken off again. Both sums wrap modulo 2^32, and their difference is exact as it
- * fits.
- */
-LQI_AVX512VBMI int32_t lqi_dot_i8_avx512vbmi(const int8_t *a, const int8_t *b, size_t n)
-{
-  const __m512i bias = _mm512_set1_epi8((char)0x80);
-  __m512i sum = _mm512_setzero_si512(), excess = _mm512_setzero_si512();
-  size_t i = 0;
-  for (; i + 64 <= n; i += 64) {
-    __m512i v = _mm512_loadu_si512(b + i);
-    sum = _mm512_dpbusd_epi32(sum, _mm512_xor_si512(_mm512_loadu_si512(a + i), bias), v);
-    excess = _mm512_dpbusd_epi32(excess, bias, v);
-  }
-  if (i < n) {
-    __mmask64 lanes = (1ull << (n - i)) - 1u;
-    __m512i v = _mm512_maskz_loadu_epi8(lanes, b + i);
-    sum =
-        _mm512_dpbusd_epi32(sum, _mm512_xor_si512(_mm512_maskz_loadu_epi8(lanes, a + i), bias), v);
-    excess = _mm512_dpbusd_epi32(excess, bias, v);
-  }
-  return _mm512_reduce_add_epi32(_mm512_sub_epi32(sum, excess));
-}
-
 #define Q8_AVX512VBMI_DECODE(suffix, dtype) \
   LQI_AVX512VBMI void lqi_q8_decode_##suffix##_avx512vbmi( \
       const float *value, const uint8_t *codes, size_t blocks, size_t block, const float *absmax, \

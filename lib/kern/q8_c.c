@@ -85,14 +85,6 @@ LQI_INLINE void i8_decode(const int8_t *codes, size_t n, float stat, int32_t dty
     lqi_store(out, dtype, i, ((float)codes[i] * stat) * step);
 }
 
-int32_t lqi_dot_i8_c(const int8_t *a, const int8_t *b, size_t n)
-{
-  int32_t sum = 0;
-  for (size_t i = 0; i < n; i++)
-    sum += a[i] * b[i];
-  return sum;
-}
-
 #define Q8_KERNELS(suffix, dtype) \
   void lqi_q8_encode_##suffix##_c(const struct lqi_q8_book *book, const void *x, size_t blocks, \
                                   size_t block, float *absmax, uint8_t *codes) \

@@ -105,15 +105,6 @@ LQI_INLINE size_t q8_neon_i8_decode(const int8_t *codes, size_t n, float stat, i
   return i;
 }
 
-int32_t lqi_dot_i8_neon(const int8_t *a, const int8_t *b, size_t n)
-{
-  int32x4_t sum = vdupq_n_s32(0);
-  size_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    sum = vpadalq_s16(sum, vmull_s8(vld1_s8(a + i), vld1_s8(b + i)));
-  return vaddvq_s32(sum) + lqi_dot_i8_c(a + i, b + i, n - i);
-}
-
 #define Q8_NEON_KERNELS(suffix, dtype) \
   void lqi_q8_encode_##suffix##_neon(const struct lqi_q8_book *book, const void *x, size_t blocks, \
                                      size_t block, float *absmax, uint8_t *codes) \
