@@ -2,131 +2,169 @@
  * dots_i8_avx512vbmi.c - inner products of rows of 8-bit codes with VNNI, which multiplies bytes in
  * fours.
  *
- * Owns: the tile of 6 rows by 4 rows, whose 24 sums stay in registers.
+ * Owns: the tile of 6 rows by 4 rows, whose 24 sums stay in registers, and that of 4 rows for few
+ * rows of b.
  * Must not know: what the codes stand for.
  *
  * The instruction takes unsigned bytes of b by signed ones of a. As b is 128 too much, 128 times
- * the sum of a row of a is taken off. Sums wrap modulo 2^32, and the difference is exact as it
- * fits. Long rows are taken in pieces, so that those of a stay in L1 while b passes by.
+ * the sum of a row of a, its excess, is taken off. Sums wrap modulo 2^32, and the difference is
+ * exact as it fits. Long rows are taken in pieces, so that those of a stay in L1 while b passes by.
+ *
+ * Many rows of b: the excess is computed once for all of them. Few: memory sets the pace, and
+ * another pass over a would cost more than to sum it beside each tile.
  */
 #include "kern_avx512.h"
 
 #if LQI_X86
 
-enum { DOTS8_VNNI_A = 6, DOTS8_VNNI_B = 4, DOTS8_VNNI_PIECE = 2048 };
+enum { DOTS8_VNNI_A = 6, DOTS8_VNNI_FEW = 4, DOTS8_VNNI_B = 4, DOTS8_VNNI_PIECE = 2048 };
+
+/* In any other type than that of the instruction, sums are copied to and fro between steps and
+ * operands loaded once for each use (gcc 12). */
+typedef __v16si dots8_vnni_t;
+
+/* Sums of each row of a with rows of b; where a is summed beside them, its excess behind. */
+typedef dots8_vnni_t dots8_vnni_sums[DOTS8_VNNI_B + 1][DOTS8_VNNI_A];
 
 /* What b passes by: m rows of a, n columns. */
 struct dots8_vnni {
   const uint8_t *a;
   size_t a_stride, n;
-  const uint8_t *ahead;             /* rows like those of a, needed next */
-  size_t ahead_rows;                /* of them, to be fetched by one strip of b */
-  int add;                          /* to what earlier pieces left in out */
-  int32_t excess[DOTS8_VNNI_A + 2]; /* 128 times the sum of each row of a */
+  const uint8_t *ahead; /* rows like those of a, needed next */
+  size_t ahead_rows;    /* of them, to be fetched by one strip of b */
+  int add;              /* to what earlier pieces left in out */
+  int32_t excess[8];    /* of each row of a, and zeros */
 };
 
-LQI_INLINE LQI_AVX512VBMI __m512i dots8_vnni_load(const uint8_t *p, int whole, __mmask64 lanes)
+LQI_INLINE LQI_AVX512VBMI dots8_vnni_t dots8_vnni_load(const uint8_t *p, int whole, __mmask64 lanes)
 {
-  return whole ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8(lanes, p);
+  return (dots8_vnni_t)(whole ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8(lanes, p));
+}
+
+LQI_INLINE LQI_AVX512VBMI dots8_vnni_t dots8_vnni_multiply(dots8_vnni_t sum, dots8_vnni_t b,
+                                                           dots8_vnni_t a)
+{
+  return (dots8_vnni_t)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)b, (__m512i)a);
 }
 
 /* One step of 64 columns, or of fewer where it is not whole. */
 LQI_INLINE LQI_AVX512VBMI void dots8_vnni_step(const uint8_t *a, size_t a_stride, size_t m,
                                                const uint8_t *b, size_t b_stride, size_t rows,
-                                               int whole, __mmask64 lanes,
-                                               __m512i sum[DOTS8_VNNI_B][DOTS8_VNNI_A])
+                                               int whole, __mmask64 lanes, dots8_vnni_sums sum)
 {
-  __m512i w[DOTS8_VNNI_B];
+  const dots8_vnni_t bias = (dots8_vnni_t)_mm512_set1_epi8((char)0x80);
+  dots8_vnni_t w[DOTS8_VNNI_B];
   X86_UNROLL
   for (size_t j = 0; j < rows; j++)
     w[j] = dots8_vnni_load(b + j * b_stride, whole, lanes);
   X86_UNROLL
   for (size_t i = 0; i < m; i++) {
-    __m512i v = dots8_vnni_load(a + i * a_stride, whole, lanes);
+    dots8_vnni_t v = dots8_vnni_load(a + i * a_stride, whole, lanes);
     X86_UNROLL
     for (size_t j = 0; j < rows; j++)
-      sum[j][i] = _mm512_dpbusd_epi32(sum[j][i], w[j], v);
+      sum[j][i] = dots8_vnni_multiply(sum[j][i], w[j], v);
+    if (m <= DOTS8_VNNI_FEW)
+      sum[rows][i] = dots8_vnni_multiply(sum[rows][i], bias, v);
   }
 }
 
-/* To out[0..4) what the lanes of four sums come to, less the excess. */
-LQI_INLINE LQI_AVX512VBMI void dots8_vnni_four(const struct dots8_vnni *p, const __m512i *sum,
-                                               int32_t *out)
+/* What the lanes of four sums come to, less the excess. */
+LQI_INLINE LQI_AVX512VBMI __m128i dots8_vnni_fold(dots8_vnni_t a, dots8_vnni_t b, dots8_vnni_t c,
+                                                  dots8_vnni_t d, __m128i excess)
 {
-  __m128i v = avx512_fold_i32(sum[0], sum[1], sum[2], sum[3]);
-  v = _mm_sub_epi32(v, _mm_loadu_si128((const void *)p->excess));
+  return _mm_sub_epi32(avx512_fold_i32((__m512i)a, (__m512i)b, (__m512i)c, (__m512i)d), excess);
+}
+
+LQI_INLINE LQI_AVX512VBMI void dots8_vnni_four(const struct dots8_vnni *p, const dots8_vnni_t *sum,
+                                               __m128i excess, int32_t *out)
+{
+  __m128i v = dots8_vnni_fold(sum[0], sum[1], sum[2], sum[3], excess);
   if (p->add)
     v = _mm_add_epi32(v, _mm_loadu_si128((const void *)out));
   _mm_storeu_si128((void *)out, v);
 }
 
-/* The same for two sums of each of two rows of b. */
-LQI_INLINE LQI_AVX512VBMI void dots8_vnni_pairs(const struct dots8_vnni *p, const __m512i *first,
-                                                const __m512i *second, size_t i, int32_t *out0,
-                                                int32_t *out1)
+/* Columns 4 and 5 of two rows of b. */
+LQI_INLINE LQI_AVX512VBMI void dots8_vnni_pairs(const struct dots8_vnni *p, const dots8_vnni_t *sum,
+                                                const dots8_vnni_t *other, int32_t *out,
+                                                int32_t *other_out)
 {
-  __m128i v = avx512_fold_i32(first[i], first[i + 1], second[i], second[i + 1]);
-  __m128i excess = _mm_loadl_epi64((const void *)(p->excess + i));
-  v = _mm_sub_epi32(v, _mm_unpacklo_epi64(excess, excess));
+  __m128i last = _mm_loadl_epi64((const void *)(p->excess + 4)),
+          excess = _mm_unpacklo_epi64(last, last);
+  __m128i v = dots8_vnni_fold(sum[4], sum[5], other[4], other[5], excess);
   if (p->add)
-    v = _mm_add_epi32(v, _mm_unpacklo_epi64(_mm_loadl_epi64((const void *)(out0 + i)),
-                                            _mm_loadl_epi64((const void *)(out1 + i))));
-  _mm_storel_epi64((void *)(out0 + i), v);
-  _mm_storel_epi64((void *)(out1 + i), _mm_unpackhi_epi64(v, v));
+    v = _mm_add_epi32(v, _mm_unpacklo_epi64(_mm_loadl_epi64((const void *)(out + 4)),
+                                            _mm_loadl_epi64((const void *)(other_out + 4))));
+  _mm_storel_epi64((void *)(out + 4), v);
+  _mm_storel_epi64((void *)(other_out + 4), _mm_unpackhi_epi64(v, v));
 }
 
 LQI_INLINE LQI_AVX512VBMI void dots8_vnni_end(const struct dots8_vnni *p, size_t m, size_t rows,
-                                              __m512i sum[DOTS8_VNNI_B][DOTS8_VNNI_A], int32_t *out,
-                                              size_t stride)
+                                              dots8_vnni_sums sum, int32_t *out, size_t stride)
 {
-  if (m == 1) {
+  const __m128i none = _mm_setzero_si128();
+  if (m == DOTS8_VNNI_A) {
     X86_UNROLL
     for (size_t j = 0; j < rows; j++)
-      out[j * stride] =
-          _mm512_reduce_add_epi32(sum[j][0]) - p->excess[0] + (p->add ? out[j * stride] : 0);
+      dots8_vnni_four(p, sum[j], _mm_loadu_si128((const void *)p->excess), out + j * stride);
+    X86_UNROLL
+    for (size_t j = 0; j < rows; j += 2) {
+      size_t other = j + 1 < rows ? j + 1 : j;
+      dots8_vnni_pairs(p, sum[j], sum[other], out + j * stride, out + other * stride);
+    }
     return;
   }
-  if (m == DOTS8_VNNI_A)
-    X86_UNROLL
-  for (size_t j = 0; j < rows; j++)
-    dots8_vnni_four(p, sum[j], out + j * stride);
-  /* The last two columns; of an odd row alone, with itself. */
   X86_UNROLL
-  for (size_t j = 0; j < rows; j += 2) {
-    size_t other = j + 1 < rows ? j + 1 : j;
-    dots8_vnni_pairs(p, sum[j], sum[other], m - 2, out + j * stride, out + other * stride);
+  for (size_t j = 0; j < rows; j++) {
+    X86_UNROLL
+    for (size_t i = 0; i < m; i++)
+      sum[j][i] = (dots8_vnni_t)_mm512_sub_epi32((__m512i)sum[j][i], (__m512i)sum[rows][i]);
+    if (m == DOTS8_VNNI_FEW)
+      dots8_vnni_four(p, sum[j], none, out + j * stride);
+    else
+      out[j * stride] =
+          _mm512_reduce_add_epi32((__m512i)sum[j][0]) + (p->add ? out[j * stride] : 0);
   }
 }
 
-/* m rows of a (6, 2 or 1) by `rows` rows of b (4 or 1), constants where this is inlined. */
+LQI_INLINE LQI_AVX512VBMI void dots8_vnni_ahead(const struct dots8_vnni *p, size_t m, size_t k)
+{
+  const uint8_t *ahead = p->ahead + k;
+  if (LQI_LIKELY(p->ahead_rows == m))
+    X86_UNROLL
+  for (size_t i = 0; i < m; i++)
+    _mm_prefetch((const char *)(ahead + i * p->a_stride), _MM_HINT_T0);
+  else for (size_t i = 0; i < p->ahead_rows; i++)
+      _mm_prefetch((const char *)(ahead + i * p->a_stride), _MM_HINT_T0);
+}
+
+/* m rows of a (6, 4 or 1) by `rows` rows of b (4 or 1), constants where this is inlined. */
 LQI_INLINE LQI_AVX512VBMI void dots8_vnni_tile(const struct dots8_vnni *p, size_t m,
                                                const uint8_t *b, size_t b_stride, size_t rows,
                                                int32_t *out, size_t stride)
 {
-  __m512i sum[DOTS8_VNNI_B][DOTS8_VNNI_A];
-  const uint8_t *a = p->a, *ahead = p->ahead;
-  const size_t a_stride = p->a_stride, n = p->n, ahead_rows = p->ahead_rows;
+  dots8_vnni_sums sum;
+  const struct dots8_vnni w = *p;
   X86_UNROLL
-  for (size_t j = 0; j < rows; j++)
+  for (size_t j = 0; j <= rows; j++)
     X86_UNROLL
   for (size_t i = 0; i < m; i++)
-    sum[j][i] = _mm512_setzero_si512();
+    sum[j][i] = (dots8_vnni_t)_mm512_setzero_si512();
   size_t k = 0;
-  for (; k + 64 <= n; k += 64) {
-    for (size_t i = 0; i < ahead_rows; i++)
-      _mm_prefetch((const char *)(ahead + i * a_stride + k), _MM_HINT_T0);
-    dots8_vnni_step(a + k, a_stride, m, b + k, b_stride, rows, 1, 0, sum);
+  for (; k + 64 <= w.n; k += 64) {
+    dots8_vnni_ahead(&w, m, k);
+    dots8_vnni_step(w.a + k, w.a_stride, m, b + k, b_stride, rows, 1, 0, sum);
   }
-  if (k < n)
-    dots8_vnni_step(a + k, a_stride, m, b + k, b_stride, rows, 0, (1ull << (n - k)) - 1u, sum);
+  if (k < w.n)
+    dots8_vnni_step(w.a + k, w.a_stride, m, b + k, b_stride, rows, 0, (1ull << (w.n - k)) - 1u,
+                    sum);
   dots8_vnni_end(p, m, rows, sum, out, stride);
 }
 
-LQI_INLINE LQI_AVX512VBMI void dots8_vnni_excess(struct dots8_vnni *p, size_t m)
+LQI_INLINE LQI_AVX512VBMI void dots8_vnni_excess(struct dots8_vnni *p)
 {
   const __m512i bias = _mm512_set1_epi8((char)0x80);
-  X86_UNROLL
-  for (size_t i = 0; i < m; i++) {
+  for (size_t i = 0; i < DOTS8_VNNI_A; i++) {
     __m512i sum = _mm512_setzero_si512();
     const uint8_t *a = p->a + i * p->a_stride;
     size_t k = 0;
@@ -146,7 +184,8 @@ LQI_INLINE LQI_AVX512VBMI void dots8_vnni_strips(struct dots8_vnni *p, size_t m,
 {
   const uint8_t *ahead = p->ahead;
   size_t strips = b.count / DOTS8_VNNI_B + b.count % DOTS8_VNNI_B;
-  dots8_vnni_excess(p, m);
+  if (m == DOTS8_VNNI_A)
+    dots8_vnni_excess(p);
   for (size_t s = 0; s < strips; s++) {
     size_t from = m * s / strips;
     p->ahead = ahead + from * p->a_stride;
@@ -182,12 +221,13 @@ LQI_INLINE LQI_AVX512VBMI void dots8_vnni_rows(struct lqi_bytes a, size_t m, str
 LQI_AVX512VBMI void lqi_dots_i8_avx512vbmi(struct lqi_bytes a, struct lqi_bytes b, size_t n,
                                            int32_t *out, size_t stride)
 {
+  const size_t most = b.count <= DOTS8_VNNI_B ? DOTS8_VNNI_FEW : DOTS8_VNNI_A;
   for (size_t left = a.count; left != 0;) {
-    size_t m = left >= DOTS8_VNNI_A ? DOTS8_VNNI_A : left >= 2 ? 2 : 1;
+    size_t m = left >= most ? most : left >= DOTS8_VNNI_FEW ? DOTS8_VNNI_FEW : 1;
     if (m == DOTS8_VNNI_A)
       dots8_vnni_rows(a, DOTS8_VNNI_A, b, n, out, stride);
-    else if (m == 2)
-      dots8_vnni_rows(a, 2, b, n, out, stride);
+    else if (m == DOTS8_VNNI_FEW)
+      dots8_vnni_rows(a, DOTS8_VNNI_FEW, b, n, out, stride);
     else
       dots8_vnni_rows(a, 1, b, n, out, stride);
     a.from += m * a.stride;
