@@ -5,7 +5,7 @@
  * lq_matmul for every method and dtype on sizes of 1 to 67 and a few larger, against double
  * precision over the decoded weights; half results are the f32 results rounded once; rows of x
  * alone or together, strides, levels of kernels and threads change nothing. lq_matmul_int8 is exact
- * as integers, and its scaling is the written formula bit for bit.
+ * as integers, and its scaling is the written formula bit for bit, dense columns of x included.
  */
 #include "helpers.h"
 
@@ -222,6 +222,7 @@ struct integers {
   const int8_t *w_codes, *x_codes;
   const float *w_scales, *x_scales;
   uint64_t m, n, k;
+  float *dense; /* products of the dense columns of x, NULL: there are none */
 };
 
 static void check_scaled(const struct integers *p, const int32_t *sums, const float *b, int compat)
@@ -237,6 +238,7 @@ static void check_scaled(const struct integers *p, const int32_t *sums, const fl
         float scale = p->x_scales[i] * p->w_scales[j], v = (float)sums[i * p->n + j] * scale;
         v = v * step;
         v = b ? v + b[j] : v;
+        v = p->dense ? v + p->dense[i * p->n + j] : v;
         uint64_t at = i * p->n + j;
         bad += dtype == LQ_F32 ? y[at] != v : ((uint16_t *)(void *)y)[at] != half_bits(v, dtype);
       }
@@ -278,24 +280,51 @@ static void check_integers(const struct integers *p)
   free(other);
 }
 
-static void test_int8(uint64_t m, uint64_t n, uint64_t k)
+/* The products of x's dense columns as they are documented: with decoded columns of W, in f32, one
+ * column after another. NULL if x has none. */
+static float *dense_products(const struct integers *p)
+{
+  lq_plane columns;
+  if (!find_plane(p->x, LQ_LAYOUT_NATIVE, "outlier_columns", &columns))
+    return NULL;
+  float *sums = test_alloc((size_t)(p->m * p->n) * sizeof *sums), *w = decode(p->w, LQ_F32),
+        *x = decode(p->x, LQ_F32);
+  for (uint64_t at = 0; w && x && at < p->m * p->n; at++) {
+    sums[at] = 0;
+    for (uint64_t c = 0; c < columns.dims[0]; c++) {
+      uint64_t column = (uint64_t)((const int64_t *)columns.data)[c];
+      sums[at] += x[at / p->n * p->k + column] * w[at % p->n * p->k + column];
+    }
+  }
+  free(w);
+  free(x);
+  return sums;
+}
+
+/* About one in `rare` columns of x is dense; 0: none. */
+static void test_int8(uint64_t m, uint64_t n, uint64_t k, uint64_t rare)
 {
   const uint64_t w_dims[2] = {n, k}, x_dims[2] = {m, k};
   struct integers p = {.m = m, .n = n, .k = k};
   lq_plane plane;
-  test_in("int8, m %d n %d k %d", (int)m, (int)n, (int)k);
+  test_in("int8, m %d n %d k %d, rare %d", (int)m, (int)n, (int)k, (int)rare);
   fill(weights, n * k);
   fill(xs, m * k);
   fill(bias, n);
+  for (uint64_t c = 0; rare && c < k; c++)
+    if (rng_below(&random_state, rare) == 0)
+      xs[rng_below(&random_state, m) * k + c] = 20.0f + (float)rng_below(&random_state, 9);
   p.w = quantize_array(LQ_F32, 2, w_dims, weights, "method=int8");
-  p.x = quantize_array(LQ_F32, 2, x_dims, xs, "method=int8");
+  p.x = quantize_array(LQ_F32, 2, x_dims, xs, rare ? "method=int8 threshold=15" : "method=int8");
   if (!p.w || !p.x)
     exit(2);
+  p.dense = rare ? dense_products(&p) : NULL;
   find_plane(p.w, LQ_LAYOUT_NATIVE, "codes", &plane), p.w_codes = plane.data;
   find_plane(p.x, LQ_LAYOUT_NATIVE, "codes", &plane), p.x_codes = plane.data;
   find_plane(p.w, LQ_LAYOUT_NATIVE, "scales", &plane), p.w_scales = plane.data;
   find_plane(p.x, LQ_LAYOUT_NATIVE, "scales", &plane), p.x_scales = plane.data;
   check_integers(&p);
+  free(p.dense);
   lq_tensor_destroy(p.w);
   lq_tensor_destroy(p.x);
 }
@@ -363,6 +392,23 @@ static void test_int8_weight_outliers(void)
   lq_tensor_destroy(x);
 }
 
+/* The largest sum that an int32 has to hold: no encoder makes -128, but planes may have it. */
+static void check_lowest(const lq_tensor *t)
+{
+  lq_plane plane;
+  if (!CHECK(find_plane(t, LQ_LAYOUT_NATIVE, "codes", &plane), "no codes"))
+    return;
+  memset((void *)(uintptr_t)plane.data, 0x80, (size_t)plane.bytes);
+  for (int level = 0; level < TEST_LEVELS; level++)
+    if (test_level(level)) {
+      int32_t sum = 0;
+      CHECK(lq_matmul_int8(t, t, NULL, LQ_I32, &sum, 1, NULL) == LQ_OK &&
+                sum == 128 * 128 * (int32_t)plane.bytes,
+            "sum %d of -128 squared", sum);
+    }
+  lq_cpu_limit(NULL);
+}
+
 /* The longest rows that an int32 holds, all at the limit; one more column is refused. */
 static void test_int8_limits(void)
 {
@@ -384,6 +430,7 @@ static void test_int8_limits(void)
   lq_tensor *b = quantize_array(LQ_F32, 1, &more, ones, "method=int8");
   CHECK(lq_matmul_int8(b, b, NULL, LQ_I32, &sum, 1, NULL) == LQ_E_UNSUPPORTED, "131072 columns");
   CHECK(lq_matmul_int8(a, b, NULL, LQ_I32, &sum, 1, NULL) == LQ_E_SHAPE, "columns differ");
+  check_lowest(a);
   lq_tensor_destroy(a);
   lq_tensor_destroy(b);
   free(ones);
@@ -395,8 +442,11 @@ int main(void)
   test_shapes();
   for (int t = 0; t < 40; t++)
     test_int8(1 + rng_below(&random_state, 30), 1 + rng_below(&random_state, 30),
-              1 + rng_below(&random_state, 200));
-  test_int8(3, 5, 1027);
+              1 + rng_below(&random_state, 200), t % 2 ? 4 : 0);
+  test_int8(3, 5, 1027, 0);
+  test_int8(67, 69, 300, 3);  /* more rows and dense columns than are taken at a time */
+  test_int8(1030, 49, 65, 9); /* more rows of x than are copied at a time */
+  test_int8(2, 7, 4200, 0);   /* rows longer than a piece of them */
   for (int32_t dtype = LQ_F32; dtype <= LQ_BF16; dtype++)
     test_int8_outliers(dtype);
   test_int8_weight_outliers();

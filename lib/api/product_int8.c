@@ -26,7 +26,7 @@
 
 /* Rows of x that are copied at a time, and that pass over a band at a time: at most, and bytes. */
 #define INT8_X_BLOCK 512
-#define INT8_X_ROWS 128
+#define INT8_X_ROWS 64
 #define INT8_X_BYTES (UINT64_C(1) << 18)
 
 /* Rows of W at a time; whole tiles of every kernel, and a number that loops over vectors like. */
@@ -54,7 +54,6 @@ struct int8_product {
 struct int8_room {
   int32_t sums[INT8_X_ROWS][INT8_BAND];
   float scales[INT8_BAND], bias[INT8_BAND];
-  float values[INT8_BAND]; /* a row of results */
   float dense[INT8_X_ROWS][INT8_BAND];
   int8_t picked[INT8_BAND * INT8_DENSE]; /* codes of W in dense columns of x, decoded, by column */
   float decoded[INT8_BAND * INT8_DENSE];
@@ -72,6 +71,27 @@ static void offset_codes(const int8_t *codes, uint64_t n, uint8_t *out)
   }
   for (; k < n; k++)
     out[k] = (uint8_t)(codes[k] + 128);
+}
+
+/* Loops over a band: of constant length and without overlap they become vectors everywhere. */
+
+static void scale_sums(const int32_t *restrict sums, const float *restrict scales, float scale,
+                       float step, float *restrict out)
+{
+  for (size_t l = 0; l < INT8_BAND; l++)
+    out[l] = ((float)sums[l] * (scale * scales[l])) * step;
+}
+
+static void add_row(const float *restrict row, float *restrict sum)
+{
+  for (size_t l = 0; l < INT8_BAND; l++)
+    sum[l] += row[l];
+}
+
+static void add_multiple(float v, const float *restrict row, float *restrict sum)
+{
+  for (size_t l = 0; l < INT8_BAND; l++)
+    sum[l] += v * row[l];
 }
 
 /*
@@ -109,12 +129,10 @@ static void multiply_dense(const struct int8_product *p, struct int8_room *room,
     columns = lqi_min_u64(INT8_DENSE, x->outliers - c);
     decode_dense(p, room, row, count, c, columns);
     for (uint64_t r = 0; r < rows; r++) {
-      float *sum = room->dense[r];
       for (uint64_t d = 0; d < columns; d++) {
         uint64_t at = (p->m_first + i + r) * x->outliers + c + d;
         float v = lqi_load(x->plane[LQI_OUTLIERS].data, x->dtype, at);
-        for (size_t l = 0; l < INT8_BAND; l++)
-          sum[l] += v * room->turned[d][l];
+        add_multiple(v, room->turned[d], room->dense[r]);
       }
     }
   }
@@ -130,16 +148,13 @@ static void store_sums(const struct int8_product *p, struct int8_room *room, uin
     memcpy((int32_t *)p->y + row * p->y_stride + n, sums, count * sizeof *sums);
     return;
   }
-  const float scale = ((const float *)p->x->plane[LQI_SCALES].data)[row], step = p->step;
-  float *values = room->values;
-  for (size_t l = 0; l < INT8_BAND; l++)
-    values[l] = ((float)sums[l] * (scale * room->scales[l])) * step;
+  const float scale = ((const float *)p->x->plane[LQI_SCALES].data)[row];
+  float values[INT8_BAND];
+  scale_sums(sums, room->scales, scale, p->step, values);
   if (p->bias != NULL)
-    for (size_t l = 0; l < INT8_BAND; l++)
-      values[l] += room->bias[l];
+    add_row(room->bias, values);
   if (dense)
-    for (size_t l = 0; l < INT8_BAND; l++)
-      values[l] += room->dense[r][l];
+    add_row(room->dense[r], values);
   void *y = lqi_element_mut(p->y, p->y_dtype, row * p->y_stride + n);
   if (p->y_dtype == LQ_F32)
     memcpy(y, values, count * sizeof *values);
@@ -175,8 +190,10 @@ static void int8_task(void *arg, uint32_t index)
   const uint64_t first = index * p->per_task,
                  end = lqi_min_u64(first + p->per_task, p->weight->shape.rows);
   struct int8_room *room = p->rooms + index;
-  /* A band of fewer rows is computed in full: what it leaves out must be numbers. */
-  memset(room, 0, sizeof *room);
+  /* Of a band of fewer rows what is left out is computed too: it must be numbers. */
+  memset(room, 0, offsetof(struct int8_room, dense));
+  if (p->x->plane[LQI_OUTLIERS].bytes != 0)
+    memset(room->turned, 0, sizeof room->turned);
   for (uint64_t n = first; n < end; n += INT8_BAND)
     int8_band(p, room, n, lqi_min_u64(INT8_BAND, end - n));
 }

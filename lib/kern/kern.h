@@ -2,8 +2,8 @@
  * kern.h - the kernels: one table of function pointers per instruction-set level.
  *
  * Owns: the function types and what each must compute, to the bit. The C version of a kernel
- * (q4_c.c, q8_c.c, aff_c.c, fp_c.c, dots_i8_c.c, tile_c.c) is its specification; a faster one gives the same
- * bytes for every input, NaN payloads excepted (tests/checkkern.c).
+ * (q4_c.c, q8_c.c, aff_c.c, fp_c.c, dots_i8_c.c, tile_c.c) is its specification; a faster one gives
+ * the same bytes for every input, NaN payloads excepted (tests/checkkern.c).
  * Must not know: tensors, methods, handles. A kernel sees pointers and sizes.
  *
  * Common rules. Pointers of typed data are aligned to their element, nothing more; codes have no
