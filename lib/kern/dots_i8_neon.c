@@ -44,9 +44,13 @@ LQI_INLINE void dots8_neon_tile(struct lqi_bytes a, size_t m, struct lqi_bytes b
   for (size_t j = 0; j < rows; j++)
     NEON_UNROLL
   for (size_t i = 0; i < m; i++)
-    out[j * stride + i] =
-        vaddvq_s32(sum[j][i]) +
-        lqi_dot_i8_part(a.from + i * a.stride + whole, b.from + j * b.stride + whole, n - whole);
+    out[j * stride + i] = vaddvq_s32(sum[j][i]);
+  if (whole == n)
+    return;
+  for (size_t j = 0; j < rows; j++)
+    for (size_t i = 0; i < m; i++)
+      out[j * stride + i] +=
+          lqi_dot_i8_part(a.from + i * a.stride + whole, b.from + j * b.stride + whole, n - whole);
 }
 
 /* m rows of a, a constant where this is inlined, against all of b. */
