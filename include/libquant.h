@@ -719,7 +719,8 @@ LQ_API lq_status lq_matmul_transposed(const lq_tensor *weight, uint64_t m, int32
  * (scale_x * scale_w)) * c + bias, where c is 1/127^2, or with LQ_KEY_COMPAT bitsandbytes-cpu in
  * `how` the 6.200124e-05 of that program. Where x has dense outlier columns (made with
  * LQ_KEY_THRESHOLD and no compat), their products with the decoded columns of W are added in f32.
- * LQ_E_UNSUPPORTED for other methods, a weight with dense outlier columns, or K above 131071.
+ * LQ_E_UNSUPPORTED for other methods, a weight with dense outlier columns, or K above 131071;
+ * LQ_E_MEMORY (work space: codes of 512 rows of x at a time, and some 50 kB a thread).
  */
 LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, const float *bias,
                                 int32_t y_dtype, void *y, uint64_t y_stride, const lq_config *how);

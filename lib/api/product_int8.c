@@ -29,7 +29,7 @@
 #define INT8_X_ROWS 64
 #define INT8_X_BYTES (UINT64_C(1) << 18)
 
-/* Rows of W at a time; whole tiles of every kernel, and a number that loops over vectors like. */
+/* Rows of W at a time: whole tiles of every kernel, and whole vectors of results. */
 #define INT8_BAND 48
 
 /* Dense columns of x at a time. */
