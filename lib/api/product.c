@@ -57,6 +57,14 @@ struct product_room {
   float *tile;    /* [rows of x][band] */
 };
 
+/* Distance of paired rows of k columns: an odd number of cache lines, since rows at multiples of a
+ * power of two would crowd into few sets of a cache. */
+static uint64_t apart(uint64_t k)
+{
+  uint64_t lines = lqi_ceil_div(k, LQI_PIECE) * 2;
+  return (lines | 1) * (LQI_PIECE / 2);
+}
+
 static uint64_t paired(uint64_t k)
 {
   return lqi_ceil_div(k, LQI_PIECE) * LQI_PIECE;
@@ -67,7 +75,7 @@ static uint64_t cut_room(const struct product *p, uint32_t index, struct product
 {
   uint64_t k = paired(p->weight->shape.cols), band = paired(p->band);
   uint64_t rows = p->fused ? LQI_STRIP_M : X_ROWS;
-  uint64_t decoded = p->fused ? 0 : band * k, natural = p->form < 0 ? k : 0;
+  uint64_t decoded = p->fused ? 0 : band * p->x_stride, natural = p->form < 0 ? k : 0;
   uint64_t grids = p->form < 0 ? 0 : band * LQI_STRIP_GRIDS(k);
   uint64_t sums = p->fused ? 0 : rows * band * 16;
   uint64_t floats = decoded + natural + grids + sums + rows * band;
@@ -147,13 +155,13 @@ static void decode_band(const struct product *p, const struct lqi_strip *strip,
 static void decoded_band(const struct product *p, const struct product_room *room, uint64_t n,
                          uint64_t count)
 {
-  uint64_t k = p->x_stride;
+  uint64_t k = paired(p->weight->shape.cols), stride = p->x_stride;
   for (uint64_t i = 0; i < p->m; i += X_ROWS) {
     uint64_t rows = lqi_min_u64(X_ROWS, p->m - i), c = 0;
     do {
       uint64_t columns = lqi_min_u64(X_COLUMNS, k - c);
-      struct lqi_rows a = {room->decoded + c, (size_t)k, (size_t)count};
-      struct lqi_rows b = {p->x + i * k + c, (size_t)k, (size_t)rows};
+      struct lqi_rows a = {room->decoded + c, (size_t)stride, (size_t)count};
+      struct lqi_rows b = {p->x + i * stride + c, (size_t)stride, (size_t)rows};
       int stage = (c == 0 ? LQI_DOTS_BEGIN : 0) | (c + columns == k ? LQI_DOTS_END : 0);
       p->kern->dots(a, b, (size_t)columns, stage, room->sums, room->tile, (size_t)p->band);
       c += columns;
@@ -246,13 +254,13 @@ static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par
   int fixed = in->fast && k % LQI_UNIT == 0;
   void *y = p->y;
   lq_status s = LQ_OK;
-  p->x_stride = paired(k);
+  p->x_stride = apart(k);
   if (p->weight->method->strip != NULL && k != 0 && k % LQI_PIECE == 0)
     p->form = p->weight->method->strip(p->weight, p->kern, 0, 0, NULL, &none);
   p->fused = p->form >= 0 && in->m <= FUSED_ROWS;
   fixed &= p->fused;
   /* Of a row: floats, integers of half their size, a scale for each unit. */
-  row = p->x_stride + (fixed ? p->x_stride / 2 + p->x_stride / LQI_UNIT : 0);
+  row = p->x_stride + (fixed ? k / 2 + k / LQI_UNIT : 0);
   if (lqi_mul_overflows(most * sizeof(float), row, &bytes))
     return LQ_E_OVERFLOW;
   float *x = lqi_alloc(mem, bytes);
@@ -261,8 +269,7 @@ static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par
   p->x = x;
   if (fixed) {
     float *t = x + most * p->x_stride;
-    p->fixed = (struct lqi_fixed){(int16_t *)(void *)(t + most * (p->x_stride / LQI_UNIT)), t,
-                                  (size_t)p->x_stride};
+    p->fixed = (struct lqi_fixed){(int16_t *)(void *)(t + most * (k / LQI_UNIT)), t, (size_t)k};
   }
   for (uint64_t i = 0; i < in->m && s == LQ_OK; i += p->m) {
     p->m = lqi_min_u64(most, in->m - i);
