@@ -228,6 +228,9 @@ enum {
  *          largest of its code book, each product x w is off by at most
  *            |w| X / 65000 + |x| s M / 32000  (nf4, fp4),   |w| X / 65000  (affine, int8),
  *          beside what the f32 sums round. A row of x that holds NaN or infinity gives NaN.
+ *          From 16 rows of x on, after lq_cpu_request("amx"): x and weights rounded to bf16, each
+ *          product off by at most |w x| / 128; the same bits for any number of threads, but not
+ *          those of other machines.
  */
 enum { LQ_COMPUTE_EXACT = 0, LQ_COMPUTE_FAST = 1 };
 
@@ -400,7 +403,8 @@ LQ_API const char *lq_build_info(void);
 /* A short English sentence for a status code; "unknown status" for any other number. */
 LQ_API const char *lq_status_string(lq_status status);
 
-/* The level of kernels in force: "scalar", "avx2", "avx512", "avx512vbmi" or "neon". */
+/* The level of kernels in force: "scalar", "avx2", "avx512", "avx512vbmi", "amx" or
+ * "neon". */
 LQ_API const char *lq_cpu_features(void);
 
 /*
@@ -409,6 +413,16 @@ LQ_API const char *lq_cpu_features(void);
  * not reach that level, LQ_E_ARGUMENT for an unknown name. Not during others.
  */
 LQ_API lq_status lq_cpu_limit(const char *level);
+
+/*
+ * Asks the system for an instruction set that it grants on request alone: "amx". It multiplies
+ * tiles of int8 and bf16 many times faster than anything else of its processors, and makes the
+ * system save 8 KiB more for each thread that uses it; therefore no kernel does unless the program
+ * has asked. From then on lq_matmul_int8 uses it, with the same results, and lq_matmul with
+ * LQ_COMPUTE_FAST, for 16 rows of x and more. LQ_E_UNSUPPORTED if the processor or the system has
+ * none, LQ_E_ARGUMENT for another name. Once for the process, before other calls.
+ */
+LQ_API lq_status lq_cpu_request(const char *level);
 
 /* ---- Methods. Any thread. Since 0.1. ---- */
 

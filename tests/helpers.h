@@ -17,9 +17,9 @@
 static char test_options[64];
 static lq_parallel_fn test_parallel;
 
-static const char *const test_levels[] = {"scalar", "avx2", "avx512", "avx512vbmi", "neon"};
+static const char *const test_levels[] = {"scalar", "avx2", "avx512", "avx512vbmi", "amx", "neon"};
 
-enum { TEST_LEVELS = 5 };
+enum { TEST_LEVELS = 6 };
 
 /* Caps the kernels at level i; 0 if this machine or build does not reach it. */
 static inline int test_level(int i)

@@ -10,6 +10,7 @@
  * first. The sums have the same order either way.
  */
 #include "handle.h"
+#include "product_tiles.h"
 
 #include <string.h>
 
@@ -23,6 +24,9 @@
 
 /* Most rows of x whose products decode in registers, each LQI_STRIP_M of them anew. */
 #define FUSED_ROWS 8
+
+/* Fewest rows of x for which tiles of bf16 are worth their padding. */
+#define TILE_ROWS_LEAST 16
 
 /* Rows of W at a time, where none is decoded to work space and where they are. */
 #define FUSED_BAND 64
@@ -246,6 +250,85 @@ static void take_rows(struct product *p, const struct input *in, uint64_t i, flo
   }
 }
 
+/* ---- Tiles of bf16 ---- */
+
+/* Columns of rows row .. of W, decoded to bf16. */
+static void load_bf16(void *arg, uint64_t row, uint64_t count, uint64_t step, uint64_t steps,
+                      uint8_t *to, size_t stride)
+{
+  const struct product *p = arg;
+  const uint64_t k = p->weight->shape.cols, at = step * LQI_TILE_STEP / 2,
+                 n = lqi_min_u64(steps * LQI_TILE_STEP / 2, k - at);
+  for (uint64_t r = 0; r < count; r++, to += stride) {
+    p->weight->method->decode(p->weight, p->kern, (p->first + row + r) * k + at, n, LQ_BF16, to, 0);
+    memset(to + 2 * n, 0, (size_t)(steps * LQI_TILE_STEP - 2 * n));
+  }
+}
+
+static void store_bf16(void *arg, uint32_t task, uint64_t i, uint64_t m, uint64_t n, uint64_t count,
+                       float *sums)
+{
+  (void)task;
+  store_tile(arg, sums, i, m, n, count);
+}
+
+/* A panel of rows i .. of x, by way of `rows`, where they are bf16 of whole steps. */
+static void pack_bf16(const struct product *p, const struct input *in, uint64_t i, uint64_t count,
+                      uint64_t steps, uint16_t *rows, float *wide, uint8_t *panel)
+{
+  const uint64_t k = p->weight->shape.cols, stride = steps * LQI_TILE_STEP / 2;
+  for (uint64_t r = 0; r < count; r++) {
+    const void *x = lqi_element(in->x, in->dtype, (i + r) * in->stride);
+    uint16_t *to = rows + r * stride;
+    if (in->dtype == LQ_BF16) {
+      memcpy(to, x, (size_t)k * sizeof *to);
+    } else {
+      p->kern->widen[lqi_float_index(in->dtype)](x, (size_t)k, wide);
+      p->kern->narrow[lqi_float_index(LQ_BF16)](wide, (size_t)k, to);
+    }
+    memset(to + k, 0, (size_t)(stride - k) * sizeof *to);
+  }
+  lqi_tiles_pack(p->kern, (const uint8_t *)rows, (size_t)stride * sizeof *rows, count, steps,
+                 panel);
+}
+
+static lq_status multiply_tiles(const struct lqi_mem *mem, const struct lqi_par *par,
+                                struct product *p, const struct input *in)
+{
+  const uint64_t k = p->weight->shape.cols, most = lqi_min_u64(in->m, X_BLOCK);
+  const uint64_t steps = lqi_ceil_div(k, LQI_TILE_STEP / 2), row = steps * LQI_TILE_STEP;
+  const uint64_t packed = lqi_tiles_x_bytes(most, steps);
+  const uint64_t bytes = packed + LQI_TILE_ROWS * row + 2 * row;
+  if (k > UINT64_MAX >> 16)
+    return LQ_E_OVERFLOW;
+  uint8_t *x = lqi_alloc(mem, bytes);
+  if (x == NULL)
+    return LQ_E_MEMORY;
+  uint16_t *rows = (uint16_t *)(void *)(x + packed);
+  float *wide = (float *)(void *)(x + packed + LQI_TILE_ROWS * row);
+  struct lqi_tiling t = {.kern = p->kern,
+                         .multiply = p->kern->blocks_bf16,
+                         .rows = p->rows,
+                         .steps = steps,
+                         .x = x,
+                         .arg = p,
+                         .load = load_bf16,
+                         .store = store_bf16};
+  void *y = p->y;
+  lq_status s = LQ_OK;
+  p->band = LQI_TILE_ROWS;
+  for (uint64_t i = 0; i < in->m && s == LQ_OK; i += t.m) {
+    t.m = lqi_min_u64(most, in->m - i);
+    p->y = lqi_element_mut(y, p->y_dtype, i * p->y_stride);
+    for (uint64_t r = 0; r < t.m; r += LQI_TILE_ROWS)
+      pack_bf16(p, in, i + r, lqi_min_u64(LQI_TILE_ROWS, t.m - r), steps, rows, wide,
+                x + lqi_tiles_x_bytes(r, steps));
+    s = lqi_tiles_run(&t, mem, par);
+  }
+  lqi_free(mem, x, bytes);
+  return s;
+}
+
 static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par *par,
                                  struct product *p, const struct input *in)
 {
@@ -316,6 +399,8 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
       .y = y,
       .y_stride = y_stride,
   };
+  if (in.fast && m >= TILE_ROWS_LEAST && p.kern->blocks_bf16 != NULL && shape->cols != 0)
+    return multiply_tiles(&weight->mem, &par, &p, &in);
   return multiply_blocks(&weight->mem, &par, &p, &in);
 }
 

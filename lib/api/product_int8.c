@@ -11,6 +11,7 @@
  * second-level cache, so that W may come from memory at its own speed.
  */
 #include "handle.h"
+#include "product_tiles.h"
 
 #include "../method/registry.h"
 
@@ -226,6 +227,88 @@ static lq_status multiply_int8(const struct lqi_mem *mem, const struct lqi_par *
   return LQ_OK;
 }
 
+/* ---- Tiles ---- */
+
+/* Fewest rows of x for which tiles are worth their padding. */
+#define INT8_TILE_ROWS_LEAST 16
+
+static void load_int8(void *arg, uint64_t row, uint64_t count, uint64_t step, uint64_t steps,
+                      uint8_t *to, size_t stride)
+{
+  const struct int8_product *p = arg;
+  const uint64_t k = p->weight->shape.cols, at = step * LQI_TILE_STEP,
+                 n = lqi_min_u64(steps * LQI_TILE_STEP, k - at);
+  const uint8_t *codes = (const uint8_t *)p->weight->plane[LQI_CODES].data + row * k + at;
+  for (uint64_t r = 0; r < count; r++, to += stride, codes += k) {
+    memcpy(to, codes, (size_t)n);
+    memset(to + n, 0, (size_t)(steps * LQI_TILE_STEP - n));
+  }
+}
+
+static void store_int8(void *arg, uint32_t task, uint64_t i, uint64_t m, uint64_t n, uint64_t count,
+                       float *sums)
+{
+  const struct int8_product *p = arg;
+  struct int8_room *room = p->rooms + task;
+  const int dense = p->x->plane[LQI_OUTLIERS].bytes != 0 && p->y_dtype != LQ_I32;
+  memcpy(room->scales, (const float *)p->weight->plane[LQI_SCALES].data + n, count * sizeof(float));
+  if (p->bias != NULL)
+    memcpy(room->bias, p->bias + n, count * sizeof(float));
+  if (dense)
+    multiply_dense(p, room, n, count, i, m);
+  for (uint64_t r = 0; r < m; r++) {
+    memcpy(room->sums[r], sums + r * LQI_TILE_ROWS, LQI_TILE_ROWS * sizeof *sums);
+    store_sums(p, room, i + r, r, n, count, dense);
+  }
+}
+
+/* A panel of rows i .. of x, by way of `rows`, where they have whole steps. */
+static void pack_int8(const struct int8_product *p, uint64_t i, uint64_t count, uint64_t steps,
+                      uint8_t *rows, uint8_t *panel)
+{
+  const uint64_t k = p->weight->shape.cols, stride = steps * LQI_TILE_STEP;
+  const uint8_t *codes = (const uint8_t *)p->x->plane[LQI_CODES].data + i * k;
+  for (uint64_t r = 0; r < count; r++) {
+    memcpy(rows + r * stride, codes + r * k, (size_t)k);
+    memset(rows + r * stride + k, 0, (size_t)(stride - k));
+  }
+  lqi_tiles_pack(p->kern, rows, (size_t)stride, count, steps, panel);
+}
+
+static lq_status multiply_int8_tiles(const struct lqi_mem *mem, const struct lqi_par *par,
+                                     struct int8_product *p)
+{
+  const uint64_t k = p->weight->shape.cols, m = p->x->shape.rows;
+  const uint64_t most = lqi_min_u64(m, INT8_X_BLOCK), steps = lqi_ceil_div(k, LQI_TILE_STEP);
+  const uint64_t packed = lqi_tiles_x_bytes(most, steps), row = steps * LQI_TILE_STEP;
+  struct lqi_tiling t = {.kern = p->kern,
+                         .multiply = p->kern->blocks_i8,
+                         .rows = p->weight->shape.rows,
+                         .steps = steps,
+                         .arg = p,
+                         .load = load_int8,
+                         .store = store_int8};
+  const uint64_t rooms = lqi_tiles_tasks(&t, par) * sizeof *p->rooms,
+                 bytes = rooms + packed + LQI_TILE_ROWS * row;
+  uint8_t *space = lqi_alloc(mem, bytes), *x = space + rooms;
+  if (space == NULL)
+    return LQ_E_MEMORY;
+  /* What a short band leaves out is computed too: it must be numbers. */
+  memset(space, 0, (size_t)rooms);
+  p->rooms = (struct int8_room *)(void *)space;
+  t.x = x;
+  lq_status s = LQ_OK;
+  for (p->m_first = 0; p->m_first < m && s == LQ_OK; p->m_first += t.m) {
+    t.m = lqi_min_u64(most, m - p->m_first);
+    for (uint64_t r = 0; r < t.m; r += LQI_TILE_ROWS)
+      pack_int8(p, p->m_first + r, lqi_min_u64(LQI_TILE_ROWS, t.m - r), steps, x + packed,
+                x + lqi_tiles_x_bytes(r, steps));
+    s = lqi_tiles_run(&t, mem, par);
+  }
+  lqi_free(mem, space, bytes);
+  return s;
+}
+
 LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, const float *bias,
                                 int32_t y_dtype, void *y, uint64_t y_stride, const lq_config *how)
 {
@@ -259,5 +342,7 @@ LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, con
       .y_stride = y_stride,
       .step = lqi_f32_from_bits(reference ? INT8_PRODUCT_REFERENCE_BITS : INT8_PRODUCT_BITS),
   };
+  if (m >= INT8_TILE_ROWS_LEAST && p.kern->blocks_i8 != NULL && shape->cols != 0)
+    return multiply_int8_tiles(&weight->mem, &par, &p);
   return multiply_int8(&weight->mem, &par, &p);
 }

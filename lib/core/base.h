@@ -25,6 +25,12 @@
 #define LQI_NEON 0
 #endif
 
+#if LQI_X86 && defined(__x86_64__)
+#define LQI_AMX 1
+#else
+#define LQI_AMX 0
+#endif
+
 /*
  * Instruction sets travel with the function, not with the file, so that one plain compiler command
  * builds everything and no instruction of a higher level can leak into code that runs on a lower

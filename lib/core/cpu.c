@@ -1,7 +1,7 @@
 /*
  * cpu.c - detection of instruction sets and the cap on them.
  *
- * Owns: cpuid and xgetbv, the level names, lq_cpu_features and lq_cpu_limit.
+ * Owns: cpuid and xgetbv, the level names, lq_cpu_features, lq_cpu_limit and lq_cpu_request.
  * Must not know: the kernels. Compiler built-ins are not used: their names differ between versions,
  * and some compilers have none.
  */
@@ -14,8 +14,8 @@
 #include <cpuid.h>
 #endif
 
-static const char *const level_names[LQI_LEVEL_COUNT] = {"scalar", "avx2", "avx512", "avx512vbmi",
-                                                         "neon"};
+static const char *const level_names[LQI_LEVEL_COUNT] = {"scalar",     "avx2", "avx512",
+                                                         "avx512vbmi", "amx",  "neon"};
 
 /* Both hold level + 1, 0 meaning "not yet known" and "no cap". Every writer of `detected` writes
  * the same value. */
@@ -52,6 +52,15 @@ static enum lqi_level detect(void)
     return LQI_LEVEL_AVX2;
   const unsigned vbmi_vnni = 1u << 1 | 1u << 11;
   return has(c, vbmi_vnni) ? LQI_LEVEL_AVX512VBMI : LQI_LEVEL_AVX512;
+}
+
+/* The processor's tiles, and that the system knows their registers. */
+static int has_amx(void)
+{
+  unsigned a, b, c, d;
+  const unsigned bf16_tile_int8 = 1u << 22 | 1u << 24 | 1u << 25;
+  return detect() == LQI_LEVEL_AVX512VBMI && has(read_xcr0(), 0x60000) &&
+         __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && has(d, bf16_tile_int8);
 }
 
 #elif LQI_NEON
@@ -94,6 +103,38 @@ const char *lqi_level_name(enum lqi_level level)
 LQ_API const char *lq_cpu_features(void)
 {
   return level_names[lqi_cpu_level()];
+}
+
+/*
+ * Linux saves the 8 KiB of tile registers of a process only if it has asked (arch_prctl
+ * ARCH_REQ_XCOMP_PERM, feature 18); without, the first tile instruction ends it.
+ */
+static int amx_granted(void)
+{
+#if LQI_AMX && defined(__linux__)
+  const long arch_prctl = 158, request = 0x1023, tile_data = 18;
+  long result = -1;
+  if (has_amx())
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "0"(arch_prctl), "D"(request), "S"(tile_data)
+                     : "rcx", "r11", "memory");
+  return result == 0;
+#else
+  return 0;
+#endif
+}
+
+LQ_API lq_status lq_cpu_request(const char *level)
+{
+  if (level == NULL || strcmp(level, level_names[LQI_LEVEL_AMX]) != 0)
+    return LQ_E_ARGUMENT;
+  if (detected_level() == LQI_LEVEL_AMX)
+    return LQ_OK;
+  if (!amx_granted())
+    return LQ_E_UNSUPPORTED;
+  atomic_store_explicit(&detected, (int)LQI_LEVEL_AMX + 1, memory_order_relaxed);
+  return LQ_OK;
 }
 
 /* A level that stands on another family's ladder is not below ours: NEON is no cap for a machine

@@ -15,6 +15,7 @@ enum lqi_level {
   LQI_LEVEL_AVX2,       /* AVX2, FMA, F16C: Haswell, Zen */
   LQI_LEVEL_AVX512,     /* + AVX-512 F, BW, DQ, VL: Skylake server */
   LQI_LEVEL_AVX512VBMI, /* + VBMI, VNNI: Ice Lake, Zen 4 */
+  LQI_LEVEL_AMX,        /* + AMX tiles of int8 and bf16: Sapphire Rapids; asked for */
   LQI_LEVEL_NEON,       /* aarch64 */
   LQI_LEVEL_COUNT
 };
@@ -22,7 +23,7 @@ enum lqi_level {
 /* The best level that the processor has and lq_cpu_limit allows. Any thread. */
 enum lqi_level lqi_cpu_level(void);
 
-/* Lower-case name of a level: "scalar", "avx2", "avx512", "avx512vbmi", "neon". */
+/* Lower-case name of a level: "scalar", "avx2", "avx512", "avx512vbmi", "amx", "neon". */
 const char *lqi_level_name(enum lqi_level level);
 
 #endif

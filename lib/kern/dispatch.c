@@ -134,35 +134,33 @@ static const struct lqi_kernels kernels_avx512 = {
     .tiles = TILES(avx512, avx2, 8, 48, 16, 24, 8),
 };
 
-static const struct lqi_kernels kernels_avx512vbmi = {
-    .q4_encode = FLOATS(q4_encode, avx512vbmi),
-    .q4_decode = FLOATS(q4_decode, avx512),
-    .q8_encode = FLOATS(q8_encode, avx512),
-    .q8_decode = FLOATS(q8_decode, avx512vbmi),
-    .aff_range = FLOATS(aff_range, avx512),
-    .aff4_encode = FLOATS(aff4_encode, avx512),
-    .aff8_encode = FLOATS(aff8_encode, avx512),
-    .aff4_decode = FLOATS(aff4_decode, avx512),
-    .aff8_decode = FLOATS(aff8_decode, avx512),
-    .aff_grid = lqi_aff_grid_avx512,
-    .aff_error = lqi_aff_error_avx512,
-    .aff_round = lqi_aff_round_avx512,
-    .absmax = FLOATS(absmax, avx512),
-    .i8_encode = FLOATS(i8_encode, avx512),
-    .i8_decode = FLOATS(i8_decode, avx512),
-    .widen = HALVES(widen, avx512),
-    .narrow = HALVES(narrow, avx512),
-    .pair = FLOATS(pair, avx512),
-    .dots = lqi_dots_avx512,
-    .strip_pair = STRIPS(strip_pair, avx512, avx512vbmi),
-    .strip_dots = STRIPS(strip_dots, avx512, avx512vbmi),
-    .fix = lqi_fix_avx512,
-    .fixed_dots = FIXED(avx512vbmi),
-    .spread = lqi_spread_avx512,
-    .deviation = lqi_deviation_avx512,
-    .dots_i8 = lqi_dots_i8_avx512vbmi,
-    .tiles = TILES(avx512, avx2, 8, 48, 16, 24, 8),
+/* Of two levels. */
+#define KERNELS_AVX512VBMI \
+  .q4_encode = FLOATS(q4_encode, avx512vbmi), .q4_decode = FLOATS(q4_decode, avx512), \
+  .q8_encode = FLOATS(q8_encode, avx512), .q8_decode = FLOATS(q8_decode, avx512vbmi), \
+  .aff_range = FLOATS(aff_range, avx512), .aff4_encode = FLOATS(aff4_encode, avx512), \
+  .aff8_encode = FLOATS(aff8_encode, avx512), .aff4_decode = FLOATS(aff4_decode, avx512), \
+  .aff8_decode = FLOATS(aff8_decode, avx512), .aff_grid = lqi_aff_grid_avx512, \
+  .aff_error = lqi_aff_error_avx512, .aff_round = lqi_aff_round_avx512, \
+  .absmax = FLOATS(absmax, avx512), .i8_encode = FLOATS(i8_encode, avx512), \
+  .i8_decode = FLOATS(i8_decode, avx512), .widen = HALVES(widen, avx512), \
+  .narrow = HALVES(narrow, avx512), .pair = FLOATS(pair, avx512), .dots = lqi_dots_avx512, \
+  .strip_pair = STRIPS(strip_pair, avx512, avx512vbmi), \
+  .strip_dots = STRIPS(strip_dots, avx512, avx512vbmi), .fix = lqi_fix_avx512, \
+  .fixed_dots = FIXED(avx512vbmi), .spread = lqi_spread_avx512, .deviation = lqi_deviation_avx512, \
+  .dots_i8 = lqi_dots_i8_avx512vbmi, .tiles = TILES(avx512, avx2, 8, 48, 16, 24, 8)
+
+static const struct lqi_kernels kernels_avx512vbmi = {KERNELS_AVX512VBMI};
+
+#if LQI_AMX
+
+static const struct lqi_kernels kernels_amx = {
+    KERNELS_AVX512VBMI,
+    .blocks_bf16 = lqi_blocks_bf16_amx,
+    .blocks_i8 = lqi_blocks_i8_amx,
 };
+
+#endif
 
 #endif
 
@@ -206,6 +204,9 @@ static const struct lqi_kernels *const kernel_tables[LQI_LEVEL_COUNT] = {
     [LQI_LEVEL_AVX2] = &kernels_avx2,
     [LQI_LEVEL_AVX512] = &kernels_avx512,
     [LQI_LEVEL_AVX512VBMI] = &kernels_avx512vbmi,
+#endif
+#if LQI_AMX
+    [LQI_LEVEL_AMX] = &kernels_amx,
 #endif
 #if LQI_NEON
     [LQI_LEVEL_NEON] = &kernels_neon,

@@ -190,6 +190,28 @@ typedef void lqi_fixed_dots_fn(const struct lqi_strip *w, size_t rows, size_t n,
                                const struct lqi_fixed *x, size_t m, float *out, size_t stride);
 
 /*
+ * Products of blocks of 32 rows by panels of 32 rows, in steps of 64 bytes a row: 32 columns of
+ * bf16, or 64 of int8. Row r of block b of w begins at w + (32 b + r) * w_stride. A panel of x, at
+ * x + p * x_step, holds for each step two tiles of 1 KiB, of rows 0 to 15 and 16 to 31: 16 lines,
+ * line l with bytes 4 l .. 4 l + 3 of each row. Sums, 4 bytes each, are 4 tiles for panel p and
+ * block b at c + (p * blocks + b) * 4 KiB: tile 2 h + g has [16 rows 16 h .. of w][16 rows 16 g ..
+ * of x]. They begin at 0, or go on.
+ *
+ * bf16: sums in f32, pairs of products at a time, subnormals taken as 0: for any number of threads
+ * the same, but only here. int8: exact in int32. NULL in the table where there is no such unit.
+ */
+#define LQI_TILE_ROWS 32
+#define LQI_TILE_STEP 64
+
+struct lqi_blocks {
+  const uint8_t *w, *x;
+  size_t w_stride, x_step, blocks, panels, steps;
+  uint8_t *c;
+  int begin;
+};
+typedef void lqi_blocks_fn(const struct lqi_blocks *b);
+
+/*
  * What lq_compare sums over pairs of finite values, in double: lane l takes the elements i = l mod
  * 8 of a call in rising order. Squares and products of widened f32 are exact; only the sums, the
  * difference and its square round.
@@ -351,6 +373,7 @@ struct lqi_kernels {
   lqi_strip_dots_fn *strip_dots[LQI_FORMS];
   lqi_fix_fn *fix;
   lqi_fixed_dots_fn *fixed_dots[LQI_FORMS];
+  lqi_blocks_fn *blocks_bf16, *blocks_i8;
   lqi_spread_fn *spread;
   lqi_deviation_fn *deviation;
   lqi_dots_i8_fn *dots_i8;

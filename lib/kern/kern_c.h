@@ -85,6 +85,9 @@ void lqi_tile_edge_sum(const float *p, size_t columns, double *c, size_t ldc, si
 void lqi_tile_edge_f64(const double *p, size_t columns, double *c, size_t ldc, size_t m, size_t n,
                        int mode);
 
+/* amx.c */
+lqi_blocks_fn lqi_blocks_bf16_amx, lqi_blocks_i8_amx;
+
 LQI_DECLARE_KERNELS(c);
 LQI_DECLARE_KERNELS(avx2);
 LQI_DECLARE_KERNELS(avx512);

@@ -96,6 +96,9 @@ static const bench_case all_cases[] = {
     {BENCH_MATMUL, "nf4", false, LQ_F32, 16, false},
     {BENCH_MATMUL, "nf4", false, LQ_F32, 64, false},
     {BENCH_MATMUL, "nf4", false, LQ_F32, 512, false},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 16, true},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 64, true},
+    {BENCH_MATMUL, "nf4", false, LQ_F32, 512, true},
     {BENCH_MATMUL_INT8, "int8", false, LQ_F32, 1, false},
     {BENCH_MATMUL_INT8, "int8", false, LQ_F32, 16, false},
     {BENCH_MATMUL_INT8, "int8", false, LQ_F32, 64, false},
@@ -139,9 +142,10 @@ static double share_of_limit(const part *p, const bench_case *c, const bench_res
 {
   double memory =
       (double)r->bytes_in / limits_read(&p->limit) + (double)r->bytes_out / limits_write(&p->limit);
-  double multipliers = r->operations / (c->op == BENCH_MATMUL_INT8 ? p->limit.i8 : p->limit.f32);
+  double rate = c->op == BENCH_MATMUL_INT8 ? p->limit.i8 : c->fast ? p->limit.bf16 : p->limit.f32;
+  double multipliers = r->operations / rate;
 
-  return (multipliers > memory && !c->fast ? multipliers : memory) / r->seconds;
+  return (multipliers > memory ? multipliers : memory) / r->seconds;
 }
 
 static void case_text(const bench_case *c, char out[64])
@@ -188,10 +192,10 @@ static void tell_part(bench *b, const part *p)
   if (!b->options->common.json) {
     printf("%s, %llu x %llu. Limits over %zu MiB in GB/s: read %.1f (four streams %.1f),\n"
            "write %.1f (past the caches %.1f), copy %.1f. Multipliers: %.0f GFLOP/s f32,\n"
-           "%.0f GOP/s int8.\n\n",
+           "%.0f GOP/s int8, %.0f GFLOP/s bf16 or f32.\n\n",
            p->title, (unsigned long long)p->rows, (unsigned long long)p->columns,
            p->limit_bytes >> 20, l->read_one / 1e9, l->read_four / 1e9, l->write_plain / 1e9,
-           l->write_streamed / 1e9, l->copy / 1e9, l->f32 / 1e9, l->i8 / 1e9);
+           l->write_streamed / 1e9, l->copy / 1e9, l->f32 / 1e9, l->i8 / 1e9, l->bf16 / 1e9);
     fflush(stdout);
     return;
   }
@@ -207,6 +211,7 @@ static void tell_part(bench *b, const part *p)
   json_print_f64(j, "copy", l->copy);
   json_print_f64(j, "multiply_f32", l->f32);
   json_print_f64(j, "multiply_i8", l->i8);
+  json_print_f64(j, "multiply_bf16", l->bf16);
   json_begin(j, "cases", '[');
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static const char standard_output[] = "standard output";
@@ -24,8 +25,12 @@ bool common_parse(const args_verb *verb, int argc, char **argv, void *fields, ar
 
 bool common_cpu(const common *c, fail *why)
 {
-  lq_status s = c->cpu ? lq_cpu_limit(c->cpu) : LQ_OK;
+  lq_status s = LQ_OK;
 
+  if (c->cpu && strcmp(c->cpu, "amx") == 0)
+    s = lq_cpu_request(c->cpu);
+  if (c->cpu && s == LQ_OK)
+    s = lq_cpu_limit(c->cpu);
   if (s == LQ_E_ARGUMENT)
     return fail_set(why, FAIL_USAGE, NULL, "--cpu %s: there is no such level", c->cpu);
   if (s != LQ_OK)

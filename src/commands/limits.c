@@ -37,6 +37,7 @@ typedef enum loop {
   COPY,
   MULTIPLY_F32,
   MULTIPLY_I8,
+  MULTIPLY_BF16,
   LOOPS
 } loop;
 
@@ -147,7 +148,8 @@ static void *work(void *arg)
     case WRITE_STREAMED: r += write_streamed(w->memory, w->bytes); break;
     case COPY: r += copy_half(w->memory, w->bytes); break;
     case MULTIPLY_F32: peak_pass(PEAK_F32); break;
-    default: peak_pass(PEAK_I8); break;
+    case MULTIPLY_I8: peak_pass(PEAK_I8); break;
+    default: peak_pass(PEAK_BF16); break;
     }
   w->result = r;
   return NULL;
@@ -207,9 +209,10 @@ static bool measure_all(limits *out, worker *workers, unsigned threads, size_t b
       &out->copy,     &out->f32,       &out->i8};
 
   for (int k = 0; k < LOOPS; k++) {
-    double amount = k == MULTIPLY_F32  ? threads * peak_pass(PEAK_F32)
-                    : k == MULTIPLY_I8 ? threads * peak_pass(PEAK_I8)
-                                       : (double)bytes;
+    double amount = k == MULTIPLY_F32    ? threads * peak_pass(PEAK_F32)
+                    : k == MULTIPLY_I8   ? threads * peak_pass(PEAK_I8)
+                    : k == MULTIPLY_BF16 ? threads * peak_pass(PEAK_BF16)
+                                         : (double)bytes;
 
     *rates[k] = best_rate(workers, threads, amount, (loop)k, seconds / LOOPS);
     if (*rates[k] <= 0)

@@ -17,7 +17,7 @@ typedef struct limits {
   double read_one, read_four;         /* one stream a thread; four with prefetch */
   double write_plain, write_streamed; /* through the caches; past them where that exists */
   double copy;                        /* bytes read and written */
-  double f32, i8;                     /* operations a second: fused f32, 8-bit integers */
+  double f32, i8, bf16;               /* operations a second: fused f32, 8-bit integers, bf16 */
 } limits;
 
 /* Runs each loop over `bytes` of memory with `threads` threads, at least three times and for about

@@ -30,6 +30,28 @@ enum { STEPS = 1 << 20, SUMS = 12 };
                        "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12"); \
   } while (0)
 
+/* The same of tiles of 16 x 64 bytes; four sums. */
+#define TILE(op, n) op " %%tmm5, %%tmm4, %%tmm" n "\n\t"
+#define TILES(op) \
+  do { \
+    static const struct { \
+      unsigned char palette, start, reserved[14]; \
+      unsigned short row_bytes[16]; \
+      unsigned char rows[16]; \
+    } config = {1, 0, {0}, {64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16}}; \
+    int left = STEPS * SUMS / 64; \
+    __asm__ volatile("ldtilecfg %1\n\t" \
+                     "tilezero %%tmm4\n\t" \
+                     "tilezero %%tmm5\n\t" \
+                     "1:\n\t" TILE(op, "0") TILE(op, "1") TILE(op, "2") \
+                         TILE(op, "3") "dec %0\n\t" \
+                                       "jnz 1b\n\t" \
+                                       "tilerelease" \
+                     : "+r"(left) \
+                     : "m"(config) \
+                     : "cc"); \
+  } while (0)
+
 static int level_is(const char *name)
 {
   return strcmp(lq_cpu_features(), name) == 0;
@@ -38,13 +60,23 @@ static int level_is(const char *name)
 /* Products of a step of one sum; 0: this level has no loop of its own. */
 static int wide_pass(peak which)
 {
-  int vnni = level_is("avx512vbmi"), avx512 = vnni || level_is("avx512");
+  int amx = level_is("amx"), vnni = level_is("avx512vbmi"), avx512 = vnni || level_is("avx512");
 
+  if (amx && which == PEAK_I8) {
+    TILES("tdpbssd");
+    return 16 * 16 * 64 / 16; /* one step in 16 */
+  }
+  if (amx && which == PEAK_BF16) {
+    TILES("tdpbf16ps");
+    return 16 * 16 * 32 / 16;
+  }
+  vnni |= amx;
+  avx512 |= amx;
   if (!avx512 && !level_is("avx2"))
     return 0;
-  if (which == PEAK_F32 && avx512)
+  if (which != PEAK_I8 && avx512)
     LOOP("vfmadd231ps", "zmm");
-  else if (which == PEAK_F32)
+  else if (which != PEAK_I8)
     LOOP("vfmadd231ps", "ymm");
   else if (vnni)
     LOOP("vpdpbusd", "zmm");
@@ -52,7 +84,7 @@ static int wide_pass(peak which)
     LOOP("vpmaddwd", "zmm");
   else
     LOOP("vpmaddwd", "ymm");
-  if (which == PEAK_F32)
+  if (which != PEAK_I8)
     return avx512 ? 16 : 8;
   return vnni ? 64 : avx512 ? 32 : 16;
 }
@@ -77,7 +109,7 @@ static void plain_pass(peak which)
 
   for (int n = 0; n < STEPS; n++)
     for (int i = 0; i < SUMS; i++)
-      if (which == PEAK_F32)
+      if (which != PEAK_I8)
         f[i] = f[i] * b + b;
       else
         s[i] = s[i] * d + d;
