@@ -1,5 +1,5 @@
 /*
- * product_tiles.c - products by tiles: bands of W, decoded a range of columns at a time, by all of x.
+ * product_tiles.c - products by tiles: bands of W, a range of columns at a time, by all of x.
  *
  * Owns: work space, the turning of tiles into rows.
  * Must not know: elements, tensors.

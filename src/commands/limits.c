@@ -206,7 +206,7 @@ static bool measure_all(limits *out, worker *workers, unsigned threads, size_t b
 {
   double *const rates[LOOPS] = {
       &out->read_one, &out->read_four, &out->write_plain, &out->write_streamed,
-      &out->copy,     &out->f32,       &out->i8};
+      &out->copy,     &out->f32,       &out->i8,          &out->bf16};
 
   for (int k = 0; k < LOOPS; k++) {
     double amount = k == MULTIPLY_F32    ? threads * peak_pass(PEAK_F32)

@@ -11,8 +11,8 @@
 typedef enum peak { PEAK_F32, PEAK_I8, PEAK_BF16 } peak;
 
 /* Some milliseconds of fused multiply-adds of f32, of products of 8-bit integers summed in 32 bits,
- * or of bf16 summed in f32 (where tiles do that; otherwise f32), in the widest way of the level that lq_cpu_features names. Returns the operations done, a
- * product and a sum being two. */
+ * or of bf16 summed in f32 (where tiles do that; otherwise f32), in the widest way of the level
+ * that lq_cpu_features names. Returns the operations done, a product and a sum being two. */
 double peak_pass(peak which);
 
 #endif
