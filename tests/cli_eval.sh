@@ -147,6 +147,8 @@ for threads in 1 3; do
   [ ! -s "$scratch/error" ] || die "not quiet"
 done
 cmp "$scratch/text1" "$scratch/text3" || die "another draw with other threads"
+"$QUANT" generate "$example" --prompt 'The city' --tokens 8 --fast --quiet >"$scratch/text" || die "generate --fast failed"
+[ -s "$scratch/text" ] || die "generate --fast says nothing"
 "$QUANT" generate "$example" --prompt 'The city' --tokens 30 --temperature 1 --seed 6 --json >"$scratch/json" || die "generate failed"
 grep -q '"stopped_by": "' "$scratch/json" || die "no JSON"
 fails 2 'the prompt has no tokens' generate "$example" --prompt ''

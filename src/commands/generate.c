@@ -20,6 +20,7 @@ typedef struct generate_options {
   const char *prompt;
   int64_t tokens, top_k, seed;
   double temperature, top_p;
+  bool fast;
 } generate_options;
 
 #define FIELD(name) .field = offsetof(generate_options, name)
@@ -72,6 +73,10 @@ static const args_option options[] = {
      FIELD(seed),
      .help = "of the draws; the same seed gives the same text"},
     COMMON_HEADING,
+    {.name = "fast",
+     .type = ARGS_FLAG,
+     FIELD(fast),
+     .help = "products in fixed point where that is faster; a token may differ"},
     COMMON_THREADS(generate_options),
     COMMON_CPU(generate_options),
     COMMON_JSON(generate_options),
@@ -274,6 +279,8 @@ static bool generate(const generate_options *o, const char *path, fail *why)
       network_open(&n, path, memory, workers, why) &&
       network_tokenizer(&words, n.from, NULL, why) && network_load(&n, hidden, why)) {
     w.tokenizer = words;
+    if (o->fast)
+      net_compute_fast(n.net);
     ok = run(&w, &n, why);
   }
   free(w.ids);

@@ -51,6 +51,11 @@ static bool make_configs(net *n, fail *why)
   return true;
 }
 
+void net_compute_fast(net *n)
+{
+  lq_config_set_i64(n->many, LQ_KEY_COMPUTE, LQ_COMPUTE_FAST);
+}
+
 static bool load_embedding(net *n, const top_names *names, fail *why)
 {
   const spec *s = &n->spec;

@@ -102,6 +102,9 @@ typedef void (*net_loaded_fn)(void *user, uint64_t bytes);
 bool net_load_layers(net *n, net_loaded_fn loaded, void *user, fail *why);
 void net_free_layers(net *n);
 
+/* Lets products take the fastest way that the library has, at a small error (LQ_COMPUTE_FAST). */
+void net_compute_fast(net *n);
+
 uint64_t net_memory(const net *n); /* bytes of all weights that are resident */
 
 /* ---- running ---- */
