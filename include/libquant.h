@@ -214,8 +214,12 @@ enum {
                                  corrected weights; default 1 */
   LQ_KEY_DAMPING = 410,       /* gptq: added to the diagonal of the Hessian, as a share of its mean;
                            at least 1e-6 is in force; default 0.01 */
-  LQ_KEY_COMPUTE = 800,       /* products, choice: exact, fast; default exact */
-  LQ_KEY_THREADS = 900 /* threads of a call; 0: as many as OpenMP offers, 1: the caller's alone */
+  LQ_KEY_INPUT_CORRECTION =
+      420,              /* gptq: share, 0 to 1, of what quantizing the layers before changed
+                           in the inputs that is made up for (GPTAQ, arXiv 2504.02692); 0.25 is
+                           usual. Above 0 lq_quantizer_observe_pair takes the inputs; default 0 */
+  LQ_KEY_COMPUTE = 800, /* products, choice: exact, fast; default exact */
+  LQ_KEY_THREADS = 900  /* threads of a call; 0: as many as OpenMP offers, 1: the caller's alone */
 };
 
 /*
@@ -631,7 +635,8 @@ LQ_API void lq_quantizer_destroy(lq_quantizer *quantizer);
  * `weight`. A tensor of rank above 2 is taken as a matrix of its last dimension by all others.
  * LQ_E_NONFINITE, LQ_E_MEMORY, LQ_E_STATE (`weight` is already quantized; gptq: nothing was
  * observed), LQ_E_SHAPE (gptq: other columns were observed), LQ_E_SINGULAR, LQ_E_UNSUPPORTED; the
- * text is in lq_quantizer_error_text.
+ * text is in lq_quantizer_error_text. LQ_E_NONFINITE also where the inputs of pairs are so far
+ * apart that f32 cannot hold the correction.
  */
 LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weight,
                                   lq_tensor **out);
@@ -641,11 +646,22 @@ LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weig
  * columns] of x_dtype, row i at element i * x_stride. The Hessian does not depend on how rows are
  * split into calls, nor on threads; a run between two calls may change its last bits. Weights of
  * several layers that share their input may share a quantizer. LQ_E_STATE if the method does not
- * calibrate, LQ_E_SHAPE if an earlier call had other columns, LQ_E_NONFINITE (the text names row
- * and column; nothing of the call is kept), LQ_E_MEMORY.
+ * calibrate or LQ_KEY_INPUT_CORRECTION asks for pairs, LQ_E_SHAPE if an earlier call had other
+ * columns, LQ_E_NONFINITE (the text names row and column; nothing of the call is kept),
+ * LQ_E_MEMORY.
  */
 LQ_API lq_status lq_quantizer_observe(lq_quantizer *quantizer, uint64_t rows, uint64_t columns,
                                       int32_t x_dtype, const void *x, uint64_t x_stride);
+
+/*
+ * The same with LQ_KEY_INPUT_CORRECTION above 0: for each row of x, what the layer sees behind
+ * layers that are quantized already, the row of x_float that it would see in the float model. Both
+ * are [rows, columns] of one dtype, each with its stride. Where all of x_float equals x the codes
+ * are those of lq_quantizer_observe without the key. Errors as there; LQ_E_STATE if the key is 0.
+ */
+LQ_API lq_status lq_quantizer_observe_pair(lq_quantizer *quantizer, uint64_t rows, uint64_t columns,
+                                           int32_t dtype, const void *x, uint64_t x_stride,
+                                           const void *x_float, uint64_t x_float_stride);
 
 /* Forgets all observations. */
 LQ_API void lq_quantizer_reset(lq_quantizer *quantizer);
@@ -657,8 +673,9 @@ LQ_API uint64_t lq_quantizer_save_bytes(const lq_quantizer *quantizer);
  * lq_quantizer_save_bytes, LQ_E_STATE if nothing was observed. */
 LQ_API lq_status lq_quantizer_save(const lq_quantizer *quantizer, void *out, size_t bytes);
 
-/* Replaces the observations by saved ones. LQ_E_LAYOUT if the bytes are not such, LQ_E_STATE,
- * LQ_E_MEMORY; on failure the old ones stay. */
+/* Replaces the observations by saved ones. LQ_E_LAYOUT if the bytes are not such, LQ_E_STATE (also
+ * for pairs without LQ_KEY_INPUT_CORRECTION, or the reverse), LQ_E_MEMORY; on failure the old ones
+ * stay. */
 LQ_API lq_status lq_quantizer_load(lq_quantizer *quantizer, const void *data, size_t bytes);
 
 /*

@@ -510,6 +510,34 @@ def calibration(rng):
         lq.set_threads(0)
 
 
+def input_correction(rng):
+    w, (x, y) = (
+        rng.standard_normal((24, 96), dtype=np.float32),
+        rng.standard_normal((2, 700, 96), dtype=np.float32),
+    )
+    x += 0.5 * x[:, rng.permutation(96)]
+    y = (1.2 * x + 0.1 * y).astype(np.float32)
+    c = [lq.Calibrator(96, bits=3, group_size=32, input_correction=a) for a in (0, 1, 1, 1)]
+    c[0].observe(x)
+    c[1].observe(x, x_float=y)
+    for part in range(0, 700, 100):
+        c[2].observe(x[part : part + 100], x_float=np.asfortranarray(y[part : part + 100]))
+    c[3].observe(x, x_float=x)
+    t = [q.quantize(w) for q in c]
+    error = [np.linalg.norm(y @ w.T - x @ q.dequantize().T) for q in t]
+    check(error[1] < 0.96 * error[0], f"errors of the output {error}")
+    check(same_tensor(t[1], t[2]), "pairs in pieces")
+    check(same_tensor(t[0], t[3]), "nothing to correct")
+    c[3].load(c[2].save())
+    check(same_tensor(t[1], c[3].quantize(w)), "loaded pairs")
+    raises(-50, "pairs", c[1].observe, x)
+    raises(-50, "pairs", c[0].observe, x, x_float=y)
+    raises(-50, "pairs", c[0].load, c[1].save())
+    raises(-10, "x_float", c[1].observe, x, x_float=y[1:])
+    raises(-10, "x_float", c[1].observe, x, x_float=y.astype(np.float16))
+    raises(-10, "input_correction", lq.Calibrator, 96, input_correction=2)
+
+
 def calibration_errors(rng):
     w, x = (rng.standard_normal((n, 64), dtype=np.float32) for n in (8, 300))
     c = lq.Calibrator(64)
@@ -636,6 +664,7 @@ def main():
     affine(rng)
     golden_gptq()
     calibration(rng)
+    input_correction(rng)
     calibration_errors(rng)
     errors(rng)
     missing_library()

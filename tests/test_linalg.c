@@ -615,14 +615,15 @@ struct timing {
 
 static void time_syrk(struct timing *t)
 {
-  struct lqi_moments h = {memory, t->kern, t->b64, t->y, t->n, t->n, 0, 0};
+  struct lqi_moments h = {
+      .mem = memory, .kern = t->kern, .sum = t->b64, .panel = t->y, .n = t->n, .padded = t->n};
   lqi_moments_add(&h, t->x, 2048, t->n, &one_thread);
   lqi_moments_flush(&h, &one_thread);
 }
 
 static void time_gather(struct timing *t)
 {
-  struct lqi_moments h = {memory, t->kern, t->a64, NULL, t->n, t->n, 0, 0};
+  struct lqi_moments h = {.mem = memory, .kern = t->kern, .sum = t->a64, .n = t->n, .padded = t->n};
   lqi_moments_gather_f32(&h, t->scratch, t->l64, 1.0, 1, t->b32, &one_thread);
 }
 

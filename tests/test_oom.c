@@ -381,8 +381,11 @@ static void walk(const char *options)
 
 enum { TOKENS = 600, FEW = 500 };
 
-static float inputs[TOKENS * COLUMNS];
-static uint16_t inputs16[TOKENS * COLUMNS];
+static float inputs[TOKENS * COLUMNS], wanted[TOKENS * COLUMNS];
+static uint16_t inputs16[TOKENS * COLUMNS], wanted16[TOKENS * COLUMNS];
+
+/* Options of every quantizer that calibrates: "", or those that make it take pairs. */
+static const char *pairs = "";
 
 /* Bytes to compare, to be freed. */
 struct bytes {
@@ -397,6 +400,8 @@ typedef lq_status change(lq_quantizer *q, lq_tensor **out);
 
 static lq_status observe(lq_quantizer *q, size_t rows)
 {
+  if (*pairs)
+    return lq_quantizer_observe_pair(q, rows, COLUMNS, LQ_F32, inputs, COLUMNS, wanted, COLUMNS);
   return lq_quantizer_observe(q, rows, COLUMNS, LQ_F32, inputs, COLUMNS);
 }
 
@@ -409,6 +414,9 @@ static lq_status observe_f32(lq_quantizer *q, lq_tensor **out)
 static lq_status observe_bf16(lq_quantizer *q, lq_tensor **out)
 {
   (void)out;
+  if (*pairs)
+    return lq_quantizer_observe_pair(q, TOKENS, COLUMNS, LQ_BF16, inputs16, COLUMNS, wanted16,
+                                     COLUMNS);
   return lq_quantizer_observe(q, TOKENS, COLUMNS, LQ_BF16, inputs16, COLUMNS);
 }
 
@@ -432,7 +440,7 @@ static lq_status merge_nothing(lq_quantizer *q, lq_tensor **out)
 
 static lq_status save(lq_quantizer *q, lq_tensor **out)
 {
-  static char image[64 + TOKENS * COLUMNS * sizeof(double)];
+  static char image[64 + 2 * TOKENS * COLUMNS * sizeof(double)];
   (void)out;
   return lq_quantizer_save(q, image, (size_t)lq_quantizer_save_bytes(q));
 }
@@ -452,6 +460,7 @@ static lq_quantizer *calibrating(const char *options, size_t rows)
   lq_status st = lq_config_create(&hook, &config);
   if (st == LQ_OK) {
     set_options(config, "method=gptq");
+    set_options(config, pairs);
     set_options(config, options);
     st = lq_quantizer_create(config, &q);
   }
@@ -554,7 +563,7 @@ static uint64_t walk_scene(const struct scene *s)
   struct bytes want = undisturbed(s, &calls);
   for (int persistent = 0; persistent < 2; persistent++) {
     uint64_t k = 1;
-    test_in("%s, %s, %s", s->name, s->options, persistent ? "from there on" : "once");
+    test_in("%s, %s %s, %s", s->name, s->options, pairs, persistent ? "from there on" : "once");
     while (fail_change(s, want, k, persistent) && k < 100)
       k++;
     CHECK(k == calls + 1, "%d allocations, but the first to matter no more is %d", (int)calls,
@@ -656,9 +665,14 @@ int main(void)
   for (int i = 0; i < TOKENS * COLUMNS; i++) {
     inputs16[i] = half_bits(rng_normal(&state), LQ_BF16);
     inputs[i] = float_of_bits((uint32_t)inputs16[i] << 16) * (i % 7 ? 1.0f : 5.0f);
+    wanted16[i] = half_bits(rng_normal(&state), LQ_BF16);
+    wanted[i] = 1.2f * inputs[i] + 0.1f * rng_normal(&state);
   }
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
     walk(kinds[k]);
+  test_state();
+  test_choosing();
+  pairs = "input_correction=0.5";
   test_state();
   test_choosing();
   weights[17] = NAN; /* this time the tensor is kept */

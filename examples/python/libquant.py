@@ -187,6 +187,11 @@ _FUNCTIONS = [
     ("lq_quantizer_destroy", None, [_ptr]),
     ("lq_quantizer_run", _i32, [_ptr, _ptr, _POINTER(_ptr)]),
     ("lq_quantizer_observe", _i32, [_ptr, _u64, _u64, _i32, _ptr, _u64]),
+    (
+        "lq_quantizer_observe_pair",
+        _i32,
+        [_ptr, _u64, _u64, _i32, _ptr, _u64, _ptr, _u64],
+    ),
     ("lq_quantizer_reset", None, [_ptr]),
     ("lq_quantizer_save_bytes", _u64, [_ptr]),
     ("lq_quantizer_save", _i32, [_ptr, _ptr, _size]),
@@ -713,6 +718,8 @@ class Calibrator:
                    of each column
     mse            exponent of a search for the range that errs least, 2.4 usual; 0: full ranges
     damp           added to the diagonal of the Hessian, as a share of its mean
+    input_correction  share, 0 to 1, of what quantizing the layers before changed in the inputs that is made up for
+                   (GPTAQ), 0.25 usual; above 0 every observe() takes x_float too
 
     It takes the number of threads that is set when it is made, and serves one thread at a time.
     """
@@ -736,6 +743,7 @@ class Calibrator:
         *,
         nested_block_size=None,
         nonfinite=None,
+        input_correction=0.0,
     ):
         if not _method_info(method).flags & _CALIBRATED:
             raise Error(_UNSUPPORTED, f"{method} does not calibrate: see quantize()")
@@ -751,6 +759,7 @@ class Calibrator:
             static_groups=bool(static_groups),
             mse=mse,
             damping=damp,
+            input_correction=input_correction,
             compat=compat,
             block_size=block_size,
             nested=nested or None,
@@ -768,19 +777,25 @@ class Calibrator:
         """Columns of the inputs and of the weights."""
         return self._columns
 
-    def observe(self, x, dtype=None):
+    def observe(self, x, dtype=None, x_float=None):
         """Inputs of the layer, [..., columns]: float32, float16, or uint16 with dtype="bf16".
 
         How they are split into calls does not matter. Rows may have any stride; they are read where they are.
+        x_float: with input_correction, what the layer would see in the float model; shape and dtype of x.
         """
         x, number = _array(x, dtype, "x", any_strides=True)
-        flat, stride = _matrix(x, self._columns)
-        q = self._quantizer
-        q.check(
-            _lib.lq_quantizer_observe(
-                q.handle, flat.shape[0], self._columns, number, flat.ctypes.data, stride
-            )
-        )
+        flat = [_matrix(x, self._columns)]
+        if x_float is not None:
+            y, other = _array(x_float, dtype, "x_float", any_strides=True)
+            if other != number or y.shape != x.shape:
+                raise Error(_ARGUMENT, "x_float has not the dtype or the shape of x")
+            flat.append(_matrix(y, self._columns))
+        inputs = [a for rows, stride in flat for a in (rows.ctypes.data, stride)]
+        self._show(self._quantizer, flat[0][0].shape[0], number, inputs)
+
+    def _show(self, q, rows, number, inputs):
+        call = _lib.lq_quantizer_observe if len(inputs) == 2 else _lib.lq_quantizer_observe_pair
+        q.check(call(q.handle, rows, self._columns, number, *inputs))
 
     def reset(self):
         """Forgets what was observed."""
@@ -799,7 +814,8 @@ class Calibrator:
         data = np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
         new = _Quantizer(**self._keys)
         new.check(_lib.lq_quantizer_load(new.handle, data.ctypes.data, data.nbytes))
-        new.check(_lib.lq_quantizer_observe(new.handle, 0, self._columns, 1, None, self._columns))
+        nothing = [None, self._columns] * (2 if self._keys["input_correction"] else 1)
+        self._show(new, 0, 1, nothing)
         self._quantizer = new
 
     def merge(self, other):

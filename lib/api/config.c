@@ -70,6 +70,10 @@ static const struct key keys[] = {
      "gptq: 1: grids are those of the weights before any is rounded"},
     {LQ_KEY_DAMPING, LQ_TYPE_F64, "damping", 0, 0, 0, 1.0, 0.01, NULL, AT(damping),
      "gptq: added to the diagonal of the Hessian, as a share of its mean"},
+    {LQ_KEY_INPUT_CORRECTION, LQ_TYPE_F64, "input_correction", 0, 0, 0, 1.0, 0, NULL,
+     AT(input_correction),
+     "gptq: share of what quantized layers before changed in the inputs that "
+     "is made up for, 0.25 usual; 0: none"},
     {LQ_KEY_COMPUTE, LQ_TYPE_CHOICE, "compute", LQ_COMPUTE_EXACT, LQ_COMPUTE_FAST, LQ_COMPUTE_EXACT,
      0, 0, "exact|fast", AT(compute), "lq_matmul: fast: in fixed point where that is faster"},
     {LQ_KEY_THREADS, LQ_TYPE_I64, "threads", 0, MOST_THREADS, 0, 0, 0, NULL, AT(par),

@@ -53,6 +53,8 @@ static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_te
   lq_status s = check_foreign(c, storage, m != storage, why);
   if (s != LQ_OK)
     return s;
+  if (m == storage && c->input_correction > 0.0)
+    return lqi_fail(why, LQ_E_ARGUMENT, "input_correction does not apply to ", m->name);
   if (c->group_size == 0)
     return lqi_fail(why, LQ_E_ARGUMENT, "group_size must be -1 or a multiple of 8", NULL);
   *p = (struct lqi_params){
@@ -61,6 +63,7 @@ static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_te
       .order = (int32_t)c->order,
       .static_groups = (int32_t)c->static_groups,
       .damping = c->damping,
+      .input_correction = c->input_correction,
       .block_size = c->block_size != 0 ? (uint32_t)c->block_size : storage->default_block_size,
       .nested_block_size = c->nested != 0 ? (uint32_t)c->nested_block_size : 0,
       .compat = (int32_t)c->compat,

@@ -71,11 +71,17 @@ void lqi_triangle_reverse_f64(double *a, size_t n, const struct lqi_par *par);
  */
 #define LQI_MOMENTS_WAITING 512
 
+/*
+ * Paired moments also have D = sum of (y - x) x^T over pairs of rows x and y, a whole square of
+ * padded order, summed likewise.
+ */
 struct lqi_moments {
   struct lqi_mem mem;
   const struct lqi_kernels *kern;
-  double *sum; /* lower triangle in block rows, without the rows that wait */
+  double *sum;   /* lower triangle in block rows, without the rows that wait */
+  double *cross; /* [padded][padded], likewise; NULL unless paired */
   float *panel;
+  float *other; /* rows y that wait; NULL unless paired */
   size_t n, padded;
   uint64_t rows;  /* so far */
   size_t waiting; /* of them in panel */
@@ -87,18 +93,31 @@ lq_status lqi_moments_create(struct lqi_moments *h, const struct lqi_mem *mem,
 uint64_t lqi_moments_bytes(uint64_t n);
 void lqi_moments_destroy(struct lqi_moments *h);
 
+/* Makes moments that have seen nothing paired. LQ_E_MEMORY. */
+lq_status lqi_moments_pair(struct lqi_moments *h);
+
 /* Adds rows of n elements that begin `stride` elements apart. */
 void lqi_moments_add(struct lqi_moments *h, const float *x, size_t rows, size_t stride,
                      const struct lqi_par *par);
 
+/* Rows in pairs, for paired moments. */
+struct lqi_row_pairs {
+  const float *x, *y;
+  size_t x_stride, y_stride;
+};
+
+void lqi_moments_add_pairs(struct lqi_moments *h, const struct lqi_row_pairs *pairs, size_t rows,
+                           const struct lqi_par *par);
+
 /* Adds the rows that wait. Rows that come later begin a new range of 256. */
 void lqi_moments_flush(struct lqi_moments *h, const struct lqi_par *par);
 
-/* Element i of row k of those that wait. */
+/* Element i of row k of those that wait; of the y of a pair. */
 float lqi_moments_waiting(const struct lqi_moments *h, size_t k, size_t i);
+float lqi_moments_waiting_other(const struct lqi_moments *h, size_t k, size_t i);
 
-/* As if the rows of `from`, which has as many columns, had come behind those of h; rows of h that
- * wait are added first. LQ_E_MEMORY. */
+/* As if the rows of `from`, which has as many columns and is paired if h is, had come behind those
+ * of h; rows of h that wait are added first. LQ_E_MEMORY. */
 lq_status lqi_moments_merge(struct lqi_moments *h, const struct lqi_moments *from,
                             const struct lqi_par *par);
 
@@ -143,6 +162,29 @@ void lqi_invert_lower_f32(const struct lqi_kernels *kern, float *a, size_t n, vo
                           const struct lqi_par *par);
 void lqi_invert_lower_f64(const struct lqi_kernels *kern, double *a, size_t n, void *scratch,
                           const struct lqi_par *par);
+
+/*
+ * ---- what the cross moments pull ----
+ *
+ * P = share * triu(D U^T, 1) U, an upper triangle like U: U is an upper triangle in block rows,
+ * D(i, j) = cross(order[i], order[j]) * scale. Row i of P is row i of D times the inverse of the
+ * part of (U^T U)^-1 that lies behind i. `work` is lqi_pull_room floats for each worker; nothing
+ * depends on how many there are.
+ */
+struct lqi_pull {
+  const struct lqi_moments *h;
+  const uint32_t *order;
+  const float *upper;
+  double share, scale;
+  float *out, *work;
+  uint32_t workers;
+};
+
+uint64_t lqi_pull_room(uint64_t n);
+void lqi_pull_f32(const struct lqi_pull *p, const struct lqi_par *par);
+
+/* Whether all y were equal to their x. */
+int lqi_moments_are_equal(const struct lqi_moments *h);
 
 /*
  * ---- products ----

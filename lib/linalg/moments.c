@@ -1,7 +1,7 @@
 /*
- * moments.c - sums of x x^T over the rows of calibration.
+ * moments.c - sums of x x^T over the rows of calibration, of (y - x) x^T over pairs of rows.
  *
- * Owns: the rows that wait, the triangle in binary64, and its reordered copies.
+ * Owns: the rows that wait, the triangle and the square in binary64, how they are merged.
  * Must not know: what is done with the sums.
  */
 #include "panel.h"
@@ -32,7 +32,7 @@ lq_status lqi_moments_create(struct lqi_moments *h, const struct lqi_mem *mem,
                              const struct lqi_kernels *kern, uint64_t n)
 {
   uint64_t padded, elements;
-  *h = (struct lqi_moments){*mem, kern, NULL, NULL, 0, 0, 0, 0};
+  *h = (struct lqi_moments){.mem = *mem, .kern = kern};
   if (lqi_triangle_size(n, &padded, &elements))
     return LQ_E_MEMORY;
   h->n = (size_t)n;
@@ -48,16 +48,43 @@ lq_status lqi_moments_create(struct lqi_moments *h, const struct lqi_mem *mem,
   return LQ_OK;
 }
 
+static uint64_t moments_cross_bytes(const struct lqi_moments *h)
+{
+  return (uint64_t)h->padded * h->padded * sizeof(double);
+}
+
+lq_status lqi_moments_pair(struct lqi_moments *h)
+{
+  size_t elements = h->padded * h->padded;
+  double *cross = lqi_alloc(&h->mem, moments_cross_bytes(h));
+  float *other = lqi_alloc(&h->mem, moments_panel_bytes(h->padded));
+  if (cross == NULL || other == NULL) {
+    lqi_free(&h->mem, cross, moments_cross_bytes(h));
+    lqi_free(&h->mem, other, moments_panel_bytes(h->padded));
+    return LQ_E_MEMORY;
+  }
+  for (size_t i = 0; i < elements; i++)
+    cross[i] = 0.0;
+  h->cross = cross;
+  h->other = other;
+  return LQ_OK;
+}
+
 void lqi_moments_destroy(struct lqi_moments *h)
 {
+  if (h->cross != NULL) {
+    lqi_free(&h->mem, h->cross, moments_cross_bytes(h));
+    lqi_free(&h->mem, h->other, moments_panel_bytes(h->padded));
+  }
   lqi_free(&h->mem, h->sum, lqi_lower_at(h->padded, 0) * sizeof(double));
   lqi_free(&h->mem, h->panel, moments_panel_bytes(h->padded));
-  h->sum = NULL;
-  h->panel = NULL;
+  h->sum = h->cross = NULL;
+  h->panel = h->other = NULL;
 }
 
 struct moments_job {
   struct lqi_moments *h;
+  float *panel;
   const float *x;
   size_t rows, stride;
 };
@@ -72,7 +99,7 @@ static void moments_take(void *arg, uint32_t task)
                end = lqi_least(first + MOMENTS_TAKE * width, h->padded);
   for (size_t k = 0; k < w->rows; k++)
     for (size_t i = first; i < end; i += width) {
-      float *to = h->panel + i * LQI_MOMENTS_WAITING + (h->waiting + k) * width;
+      float *to = w->panel + i * LQI_MOMENTS_WAITING + (h->waiting + k) * width;
       size_t columns = i < h->n ? lqi_least(width, h->n - i) : 0;
       if (columns != 0)
         memcpy(to, w->x + k * w->stride + i, columns * sizeof *to);
@@ -101,30 +128,90 @@ static void moments_sum(void *arg, uint32_t task)
     }
 }
 
+/* The y of one panel that wait become what they are more than their x: the difference is taken
+ * before any product, where little of it is lost. */
+static void moments_subtract(void *arg, uint32_t task)
+{
+  const struct lqi_moments *h = arg;
+  const size_t width = h->kern->tiles.columns_f32, at = task * width * LQI_MOMENTS_WAITING;
+  for (size_t i = at; i < at + h->waiting * width; i++)
+    h->other[i] -= h->panel[i];
+}
+
+/* As moments_sum, of the square: a block row of it and some block columns. */
+static void moments_sum_cross(void *arg, uint32_t task)
+{
+  const struct lqi_moments *h = arg;
+  const struct lqi_tiles *tiles = &h->kern->tiles;
+  const size_t width = tiles->columns_f32, blocks = h->padded / LQI_BLOCK;
+  size_t i0 = task % blocks * LQI_BLOCK, j0 = task / blocks * MOMENTS_CHUNK * LQI_BLOCK;
+  size_t j1 = lqi_least(j0 + MOMENTS_CHUNK * LQI_BLOCK, h->padded);
+  for (size_t k = 0; k < h->waiting; k += LQI_DEPTH)
+    for (size_t i = i0; i < i0 + LQI_BLOCK; i += tiles->rows) {
+      const float *left = h->other + lqi_panel_at(width, LQI_MOMENTS_WAITING, i) + k * width;
+      for (size_t j = j0, next; j < j1; j = next) {
+        const float *right = h->panel + lqi_panel_at(width, LQI_MOMENTS_WAITING, j) + k * width;
+        next = lqi_least((j / width + 1) * width, j1);
+        tiles->sum(lqi_least(LQI_DEPTH, h->waiting - k), left, width, right,
+                   h->cross + i * h->padded + j, h->padded, tiles->rows, next - j);
+      }
+    }
+}
+
+static void moments_flush_cross(struct lqi_moments *h, const struct lqi_par *par)
+{
+  uint64_t blocks = h->padded / LQI_BLOCK, elements = (uint64_t)h->padded * h->waiting;
+  lqi_run(par, elements * LQI_MOVE_WORK, lqi_ceil_div(h->padded, h->kern->tiles.columns_f32),
+          moments_subtract, h);
+  lqi_run(par, elements * h->padded, blocks * lqi_ceil_div(blocks, MOMENTS_CHUNK),
+          moments_sum_cross, h);
+}
+
 void lqi_moments_flush(struct lqi_moments *h, const struct lqi_par *par)
 {
   uint64_t tasks = lqi_triangle_tasks(0, h->padded / LQI_BLOCK, MOMENTS_CHUNK);
   if (h->waiting == 0 || tasks == 0)
     return;
   lqi_run(par, (uint64_t)h->padded * h->padded / 2 * h->waiting, tasks, moments_sum, h);
+  if (h->cross != NULL)
+    moments_flush_cross(h, par);
   h->waiting = 0;
+}
+
+/* `y` NULL: rows without a pair. */
+static void moments_rows(struct lqi_moments *h, const struct lqi_row_pairs *pairs, size_t rows,
+                         const struct lqi_par *par)
+{
+  struct moments_job w = {h, h->panel, pairs->x, 0, pairs->x_stride};
+  struct moments_job v = {h, h->other, pairs->y, 0, pairs->y_stride};
+  uint64_t panels = lqi_ceil_div(h->padded, MOMENTS_TAKE * h->kern->tiles.columns_f32);
+  h->rows += rows;
+  if (h->n == 0)
+    return;
+  for (; rows != 0; rows -= w.rows, w.x += w.rows * w.stride) {
+    w.rows = v.rows = lqi_least(rows, LQI_MOMENTS_WAITING - h->waiting);
+    uint64_t work = (uint64_t)h->padded * w.rows * LQI_MOVE_WORK;
+    lqi_run(par, work, panels, moments_take, &w);
+    if (v.x != NULL) {
+      lqi_run(par, work, panels, moments_take, &v);
+      v.x += v.rows * v.stride;
+    }
+    h->waiting += w.rows;
+    if (h->waiting == LQI_MOMENTS_WAITING)
+      lqi_moments_flush(h, par);
+  }
 }
 
 void lqi_moments_add(struct lqi_moments *h, const float *x, size_t rows, size_t stride,
                      const struct lqi_par *par)
 {
-  struct moments_job w = {h, x, 0, stride};
-  uint64_t panels = lqi_ceil_div(h->padded, MOMENTS_TAKE * h->kern->tiles.columns_f32);
-  h->rows += rows;
-  if (h->n == 0)
-    return;
-  for (; rows != 0; rows -= w.rows, w.x += w.rows * stride) {
-    w.rows = lqi_least(rows, LQI_MOMENTS_WAITING - h->waiting);
-    lqi_run(par, (uint64_t)h->padded * w.rows * LQI_MOVE_WORK, panels, moments_take, &w);
-    h->waiting += w.rows;
-    if (h->waiting == LQI_MOMENTS_WAITING)
-      lqi_moments_flush(h, par);
-  }
+  moments_rows(h, &(struct lqi_row_pairs){.x = x, .x_stride = stride}, rows, par);
+}
+
+void lqi_moments_add_pairs(struct lqi_moments *h, const struct lqi_row_pairs *pairs, size_t rows,
+                           const struct lqi_par *par)
+{
+  moments_rows(h, pairs, rows, par);
 }
 
 void lqi_moments_diagonal(const struct lqi_moments *h, double *out)
@@ -133,10 +220,29 @@ void lqi_moments_diagonal(const struct lqi_moments *h, double *out)
     out[i] = h->sum[lqi_lower_at(i, i)];
 }
 
-float lqi_moments_waiting(const struct lqi_moments *h, size_t k, size_t i)
+static float moments_waiting_in(const struct lqi_moments *h, const float *panel, size_t k, size_t i)
 {
   const size_t width = h->kern->tiles.columns_f32;
-  return h->panel[lqi_panel_at(width, LQI_MOMENTS_WAITING, i) + k * width];
+  return panel[lqi_panel_at(width, LQI_MOMENTS_WAITING, i) + k * width];
+}
+
+float lqi_moments_waiting(const struct lqi_moments *h, size_t k, size_t i)
+{
+  return moments_waiting_in(h, h->panel, k, i);
+}
+
+float lqi_moments_waiting_other(const struct lqi_moments *h, size_t k, size_t i)
+{
+  return moments_waiting_in(h, h->other, k, i);
+}
+
+int lqi_moments_are_equal(const struct lqi_moments *h)
+{
+  size_t elements = h->padded * h->padded;
+  for (size_t i = 0; i < elements; i++)
+    if (h->cross[i] != 0.0)
+      return 0;
+  return 1;
 }
 
 struct moments_pair {
@@ -158,18 +264,27 @@ static void moments_join(void *arg, uint32_t task)
 lq_status lqi_moments_merge(struct lqi_moments *h, const struct lqi_moments *from,
                             const struct lqi_par *par)
 {
-  float *row = lqi_alloc(&h->mem, h->n * sizeof *row);
+  size_t n = h->n, bytes = 2 * n * sizeof(float);
+  float *row = lqi_alloc(&h->mem, bytes);
+  struct lqi_row_pairs last = {row, h->cross != NULL ? row + n : NULL, n, n};
   struct moments_pair pair = {h->sum, from->sum, lqi_lower_at(h->padded, 0)};
+  struct moments_pair square = {h->cross, from->cross, h->padded * h->padded};
   if (row == NULL)
     return LQ_E_MEMORY;
   lqi_moments_flush(h, par);
   lqi_run(par, pair.elements, lqi_ceil_div(pair.elements, MERGE_PIECE), moments_join, &pair);
+  if (h->cross != NULL)
+    lqi_run(par, square.elements, lqi_ceil_div(square.elements, MERGE_PIECE), moments_join,
+            &square);
   h->rows += from->rows - from->waiting;
   for (size_t k = 0; k < from->waiting; k++) {
-    for (size_t i = 0; i < h->n; i++)
+    for (size_t i = 0; i < n; i++) {
       row[i] = lqi_moments_waiting(from, k, i);
-    lqi_moments_add(h, row, 1, h->n, par);
+      if (last.y != NULL)
+        row[n + i] = lqi_moments_waiting_other(from, k, i);
+    }
+    moments_rows(h, &last, 1, par);
   }
-  lqi_free(&h->mem, row, h->n * sizeof *row);
+  lqi_free(&h->mem, row, bytes);
   return LQ_OK;
 }

@@ -1,13 +1,18 @@
 /*
- * factor.c - the factor that feedback runs on: order of columns, damping, Cholesky.
+ * factor.c - the factor that feedback runs on: order of columns, damping, Cholesky, and the
+ * correction of inputs that goes with it.
  *
- * Owns: which column comes when, how far damping is raised, the unit upper triangle.
+ * Owns: which column comes when, how far damping is raised, the unit upper triangles.
  * Must not know: weights, codes.
  *
  * H = R R^T with R upper is an ordinary Cholesky factorization of H with rows and columns reversed.
  * Its columns divided by their diagonal feed original errors back (the LDL form: no inverse).
  * R^-1 is the U of H^-1 = U^T U that GPTQ is written with: one triangular inverse instead of the
  * inverse of H and a second factorization.
+ *
+ * Correction of inputs (GPTAQ, arXiv 2504.02692): the layer is to give W y where it is shown x.
+ * With D = sum of (y - x) x^T the error that column j brings with it, w_j (y_j - x_j), is best made
+ * up for by the columns F behind it if w_j D(j, F) H(F, F)^-1 is added to them; a share is.
  */
 #include "calibration.h"
 
@@ -142,14 +147,32 @@ static uint64_t packed_bytes(const struct lqi_factor *f)
   return packed_at(f, f->padded / LQI_BLOCK) * sizeof(float);
 }
 
-const float *lqi_factor_square(const struct lqi_factor *f, size_t b)
+const float *lqi_factor_square(const struct lqi_factor *f, const float *triangle, size_t b)
 {
-  return f->upper + packed_at(f, b);
+  return triangle + packed_at(f, b);
 }
 
-const float *lqi_factor_beyond(const struct lqi_factor *f, size_t b)
+const float *lqi_factor_beyond(const struct lqi_factor *f, const float *triangle, size_t b)
 {
-  return lqi_factor_square(f, b) + LQI_BLOCK * LQI_BLOCK;
+  return lqi_factor_square(f, triangle, b) + LQI_BLOCK * LQI_BLOCK;
+}
+
+/* Block row b in `rows`, as it is in a triangle that is not packed, to its place in one that is. */
+static void pack_rows(const struct lqi_factor *f, const float *rows, size_t b, float *triangle)
+{
+  size_t ld = lqi_upper_ld(f->padded, b * LQI_BLOCK);
+  float *to = triangle + packed_at(f, b);
+  for (size_t i = 0; i < LQI_BLOCK; i++)
+    memcpy(to + i * LQI_BLOCK, rows + i * ld, LQI_BLOCK * sizeof *to);
+  lqi_pack_f32(f->kern, rows + LQI_BLOCK, ld, LQI_BLOCK, ld - LQI_BLOCK,
+               to + LQI_BLOCK * LQI_BLOCK);
+}
+
+/* A block row that is not packed. */
+static void read_rows(const struct lqi_factor *f, const float *triangle, size_t b, float *rows)
+{
+  size_t first = b * LQI_BLOCK, bytes = LQI_BLOCK * lqi_upper_ld(f->padded, first) * sizeof *rows;
+  memcpy(rows, triangle + lqi_upper_at(f->padded, first, first), bytes);
 }
 
 /* Quotients of a row by one number, or by one for each element; in steps that compilers turn into
@@ -181,14 +204,10 @@ static void make_unit(struct lqi_factor *f, int inverted, float *room)
   }
   for (size_t b = f->padded / LQI_BLOCK; b-- != 0;) {
     size_t first = b * LQI_BLOCK, ld = lqi_upper_ld(f->padded, first);
-    float *to = f->upper + packed_at(f, b);
-    memcpy(rows, f->upper + lqi_upper_at(f->padded, first, first), LQI_BLOCK * ld * sizeof *rows);
-    for (size_t i = 0; i < LQI_BLOCK; i++) {
+    read_rows(f, f->upper, b, rows);
+    for (size_t i = 0; i < LQI_BLOCK; i++)
       divide(rows + i * ld, inverted ? NULL : diagonal + first, diagonal[first + i], ld);
-      memcpy(to + i * LQI_BLOCK, rows + i * ld, LQI_BLOCK * sizeof *to);
-    }
-    lqi_pack_f32(f->kern, rows + LQI_BLOCK, ld, LQI_BLOCK, ld - LQI_BLOCK,
-                 to + LQI_BLOCK * LQI_BLOCK);
+    pack_rows(f, rows, b, f->upper);
   }
 }
 
@@ -262,12 +281,52 @@ static lq_status climb(struct lqi_calibration *c, const double *diagonal, double
   return LQ_E_SINGULAR;
 }
 
+/* Whatever cannot be told from no correction must give the bytes of none. */
+static int is_corrected(const struct lqi_calibration *c, const struct lqi_params *params)
+{
+  return params->input_correction > 0.0 && lqi_calibration_is_paired(c) &&
+         !lqi_moments_are_equal(&c->moments);
+}
+
+/* f->pull from U, which is neither divided nor packed yet; `room` is for a block row. */
+static lq_status make_pull(struct lqi_calibration *c, double share, float *room,
+                           const struct lqi_par *par, struct lqi_text *why)
+{
+  struct lqi_factor *f = &c->factor;
+  size_t elements = lqi_lower_at(f->padded, 0);
+  uint64_t workers = lqi_min_u64(lqi_par_workers(par), f->padded / LQI_BLOCK);
+  uint64_t bytes = workers * lqi_pull_room(f->n) * sizeof(float);
+  f->pull = lqi_alloc(&c->mem, packed_bytes(f));
+  float *work = lqi_alloc(&c->mem, bytes);
+  lq_status s = f->pull == NULL || work == NULL ? LQ_E_MEMORY : LQ_OK;
+  if (s == LQ_OK) {
+    struct lqi_pull pull = {.h = &c->moments,
+                            .order = f->order,
+                            .upper = f->upper,
+                            .share = share,
+                            .scale = 2.0 / (double)c->moments.rows / f->mean,
+                            .out = f->pull,
+                            .work = work,
+                            .workers = (uint32_t)workers};
+    lqi_pull_f32(&pull, par);
+    if (!lqi_is_finite(f->kern->absmax[lqi_float_index(LQ_F32)](f->pull, elements)))
+      s = lqi_fail(why, LQ_E_NONFINITE, "the two inputs are too far apart to be corrected for",
+                   NULL);
+  }
+  lqi_free(&c->mem, work, bytes);
+  for (size_t b = f->padded / LQI_BLOCK; s == LQ_OK && b-- != 0;) {
+    read_rows(f, f->pull, b, room);
+    pack_rows(f, room, b, f->pull);
+  }
+  return s;
+}
+
 static lq_status make_factor(struct lqi_calibration *c, const struct lqi_params *params,
                              double *diagonal, const struct lqi_par *par, struct lqi_text *why)
 {
   struct lqi_factor *f = &c->factor;
   double *damped = diagonal + f->n;
-  int inverted = !params->static_groups;
+  int corrected = is_corrected(c, params), inverted = corrected || !params->static_groups;
   read_diagonal(c, params, diagonal);
   lq_status s = make_order(c, params, diagonal);
   if (s != LQ_OK)
@@ -282,9 +341,12 @@ static lq_status make_factor(struct lqi_calibration *c, const struct lqi_params 
   size_t failed = factor_f32(c, damped, scale, inverted, scratch, par);
   if (failed != 0)
     s = climb(c, diagonal, damped, scale, inverted, par, why);
+  if (s == LQ_OK && corrected)
+    s = make_pull(c, params->input_correction, scratch, par, why);
   if (s == LQ_OK)
     make_unit(f, inverted, scratch);
   lqi_free(&c->mem, scratch, bytes);
+  f->running = inverted;
   return s;
 }
 
@@ -293,9 +355,10 @@ static void free_factor(struct lqi_calibration *c)
   struct lqi_factor *f = &c->factor;
   lqi_free(&c->mem, f->order, f->n * sizeof *f->order);
   lqi_free(&c->mem, f->upper, f->upper != NULL ? packed_bytes(f) : 0);
+  lqi_free(&c->mem, f->pull, f->pull != NULL ? packed_bytes(f) : 0);
   lqi_free(&c->mem, f->cost, f->n * sizeof *f->cost);
   lqi_free(&c->mem, f->dead, f->n);
-  *f = (struct lqi_factor){NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0.0, 0.0};
+  *f = (struct lqi_factor){.n = 0};
 }
 
 void lqi_calibration_changed(struct lqi_calibration *c)
@@ -309,6 +372,7 @@ static int serves(const struct lqi_calibration *c, const struct lqi_params *p, u
   const struct lqi_params *q = &c->made_for;
   return c->has_factor && p->order == q->order && p->static_groups == q->static_groups &&
          p->damping == q->damping && p->compat == q->compat &&
+         p->input_correction == q->input_correction &&
          (p->order != LQ_ORDER_GROUPS || group == c->group);
 }
 

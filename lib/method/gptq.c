@@ -144,11 +144,14 @@ static lq_status gptq_choose(struct lqi_job *job)
   return s;
 }
 
-static lq_status gptq_observe(struct lqi_calibration *c, const float *x, size_t rows, size_t stride,
-                              const struct lqi_par *par)
+static lq_status gptq_observe(struct lqi_calibration *c, const struct lqi_row_pairs *inputs,
+                              size_t rows, const struct lqi_par *par)
 {
   lqi_calibration_changed(c);
-  lqi_moments_add(&c->moments, x, rows, stride, par);
+  if (lqi_calibration_is_paired(c))
+    lqi_moments_add_pairs(&c->moments, inputs, rows, par);
+  else
+    lqi_moments_add(&c->moments, inputs->x, rows, inputs->x_stride, par);
   return LQ_OK;
 }
 

@@ -13,7 +13,9 @@
  *
  * The errors that are fed back are those of the original weights where grids are fixed beforehand
  * (then no inverse of the factor is needed), and those of the corrected weights where grids follow
- * the corrected weights (calibration.h).
+ * the corrected weights or inputs are corrected too (calibration.h). Where they are, a column also
+ * adds its value before rounding, times its row of `pull`, behind what its error adds: column by
+ * column among its 8, 8 columns or a block at a time further on.
  */
 #include "gptq.h"
 
@@ -26,8 +28,9 @@ enum { TOGETHER = 8, APART = 16 };
 /* Work space of a panel; rows are counted up to whole LQI_LANES. */
 struct gptq_panel {
   float *w;            /* [rows][ld] by position, corrected by finished blocks */
-  float *kept;         /* [rows][ld] as they were: where grids are fixed */
+  float *kept;         /* [rows][ld] as they were: where original errors are fed back */
   float *error;        /* [rows / LQI_LANES][BLOCK][LQI_LANES], of the block at work */
+  float *value;        /* the same, what was rounded: where inputs are corrected */
   float *scale, *zero; /* [groups][rows] */
   float *row;          /* one row by column; behind it its grids */
   uint8_t *codes;      /* [rows][n] by column */
@@ -49,9 +52,10 @@ static uint64_t gptq_lanes_of(uint64_t rows)
 uint64_t lqi_gptq_room(const struct lqi_gptq *g, uint64_t rows)
 {
   uint64_t n = g->factor->n, padded = gptq_lanes_of(rows);
-  return rows * (gptq_even(n) + APART) * (g->fixed ? 2 : 1) + padded * BLOCK +
-         2 * g->groups * padded + gptq_even(3 * n + 2) +
-         gptq_even(lqi_ceil_div(rows * n, sizeof(float))) + 3 * BLOCK * LQI_LANES;
+  return rows * (gptq_even(n) + APART) * (g->factor->running ? 1 : 2) +
+         padded * BLOCK * (g->factor->pull != NULL ? 2 : 1) + 2 * g->groups * padded +
+         gptq_even(3 * n + 2) + gptq_even(lqi_ceil_div(rows * n, sizeof(float))) +
+         3 * BLOCK * LQI_LANES;
 }
 
 static float *gptq_take(float **room, uint64_t n)
@@ -68,8 +72,9 @@ static struct gptq_panel gptq_open(const struct lqi_gptq *g, uint64_t first, uin
   struct gptq_panel p = {.first = first, .rows = rows, .padded = gptq_lanes_of(rows)};
   p.ld = gptq_even(n) + APART;
   p.w = gptq_take(&room, rows * p.ld);
-  p.kept = g->fixed ? gptq_take(&room, rows * p.ld) : NULL;
+  p.kept = g->factor->running ? NULL : gptq_take(&room, rows * p.ld);
   p.error = gptq_take(&room, p.padded * BLOCK);
+  p.value = g->factor->pull != NULL ? gptq_take(&room, p.padded * BLOCK) : NULL;
   p.scale = gptq_take(&room, g->groups * p.padded);
   p.zero = gptq_take(&room, g->groups * p.padded);
   p.row = gptq_take(&room, 3 * n + 2);
@@ -150,7 +155,7 @@ static void gptq_load_panel(const struct lqi_gptq *g, struct gptq_panel *p)
     gptq_drop_dead(g, p->row, 1);
     for (size_t i = 0; i < n; i++)
       p->w[r * p->ld + i] = p->row[g->factor->order[i]];
-    if (g->fixed)
+    if (p->kept != NULL)
       memcpy(p->kept + r * p->ld, p->w + r * p->ld, n * sizeof *p->w);
   }
 }
@@ -208,16 +213,22 @@ static void gptq_put_lanes(const struct lqi_gptq *g, struct gptq_panel *p, uint6
   }
 }
 
-/* LQI_LANES rows of one block: every column is rounded and its error passed on. */
+/*
+ * LQI_LANES rows of one block: every column is rounded and its error passed on, and what it was
+ * before where inputs are corrected. The block is worked on in its place among those values then.
+ */
 static void gptq_lanes(const struct lqi_gptq *g, struct gptq_panel *p, uint64_t r, size_t begin,
                        size_t width)
 {
-  const float *square = lqi_factor_square(g->factor, begin / BLOCK);
+  const struct lqi_factor *f = g->factor;
+  const float *square = lqi_factor_square(f, f->upper, begin / BLOCK);
+  const float *pull = p->value != NULL ? lqi_factor_square(f, f->pull, begin / BLOCK) : NULL;
   lqi_spread_fn *const spread = g->job->kern->spread;
-  float *w = p->lanes, *kept = w + BLOCK * LQI_LANES, *errors = p->error + r * BLOCK;
+  float *w = p->value != NULL ? p->value + r * BLOCK : p->lanes;
+  float *kept = p->lanes + BLOCK * LQI_LANES, *errors = p->error + r * BLOCK;
   uint8_t *codes = (uint8_t *)(kept + BLOCK * LQI_LANES);
   gptq_transpose(g, p, p->w, r, begin, width, w);
-  if (g->fixed)
+  if (p->kept != NULL)
     gptq_transpose(g, p, p->kept, r, begin, width, kept);
   for (size_t s = 0, end; s < width; s = end) {
     end = width - s < TOGETHER ? width : s + TOGETHER;
@@ -226,16 +237,38 @@ static void gptq_lanes(const struct lqi_gptq *g, struct gptq_panel *p, uint64_t 
       uint64_t group = g->position_group[begin + i] * p->padded + r;
       g->grid->round(g->job->store, g->job->kern, p->scale + group, p->zero + group, own,
                      codes + i * LQI_LANES, q);
-      if (g->fixed)
+      if (p->kept != NULL)
         gptq_errors(kept + i * LQI_LANES, q, error);
       else
         gptq_errors(q, own, error);
       spread(square + i * BLOCK + i + 1, BLOCK, 1, error, end - i - 1, own + LQI_LANES);
+      if (pull != NULL)
+        spread(pull + i * BLOCK + i + 1, BLOCK, 1, own, end - i - 1, own + LQI_LANES);
     }
     spread(square + s * BLOCK + end, BLOCK, end - s, errors + s * LQI_LANES, width - end,
            w + end * LQI_LANES);
+    if (pull != NULL)
+      spread(pull + s * BLOCK + end, BLOCK, end - s, w + s * LQI_LANES, width - end,
+             w + end * LQI_LANES);
   }
   gptq_put_lanes(g, p, r, begin, width, codes);
+}
+
+/* Adds to the columns behind a block `left`, in lanes, times its rows of a triangle. */
+static void gptq_behind(const struct lqi_gptq *g, const struct gptq_panel *p, const float *left,
+                        const float *triangle, size_t begin)
+{
+  struct lqi_packed_product product = {
+      .m = (size_t)p->rows,
+      .n = g->factor->n - begin - BLOCK,
+      .depth = BLOCK,
+      .step = LQI_LANES,
+      .a = left,
+      .b = lqi_factor_beyond(g->factor, triangle, begin / BLOCK),
+      .c = p->w + begin + BLOCK,
+      .ldc = p->ld,
+  };
+  lqi_packed_add_f32(g->factor->kern, &product);
 }
 
 void lqi_gptq_rows(const struct lqi_gptq *g, uint64_t first, uint64_t count, float *room)
@@ -251,17 +284,9 @@ void lqi_gptq_rows(const struct lqi_gptq *g, uint64_t first, uint64_t count, flo
       gptq_lanes(g, &p, r, begin, end - begin);
     if (end == n)
       break;
-    struct lqi_packed_product product = {
-        .m = (size_t)count,
-        .n = n - end,
-        .depth = BLOCK,
-        .step = LQI_LANES,
-        .a = p.error,
-        .b = lqi_factor_beyond(g->factor, begin / BLOCK),
-        .c = p.w + end,
-        .ldc = p.ld,
-    };
-    lqi_packed_add_f32(g->factor->kern, &product);
+    gptq_behind(g, &p, p.error, g->factor->upper, begin);
+    if (p.value != NULL)
+      gptq_behind(g, &p, p.value, g->factor->pull, begin);
   }
   for (uint64_t r = 0; r < count; r++)
     g->grid->put_codes(g->job->store, first + r, p.codes + r * n);

@@ -36,6 +36,7 @@ struct lqi_params {
   int32_t order;                    /* LQ_ORDER_* */
   int32_t static_groups;            /* grids are fixed before codes are chosen */
   double damping;                   /* added to the diagonal, as a share of its mean */
+  double input_correction;          /* share of the difference of inputs that is made up for */
 };
 
 /* The arrays that an encoded tensor may have. A plane of no bytes is absent. */
@@ -113,6 +114,7 @@ struct lqi_job {
 
 struct lqi_block_codec;
 struct lqi_grid_ops;
+struct lqi_row_pairs;
 
 /* Scale and zero point of every piece of a row. */
 #define LQI_STRIP_GRIDS(columns) ((columns) / LQI_PIECE * 2)
@@ -135,8 +137,9 @@ struct lqi_method {
   /* Are these values allowed together? NULL: yes. */
   lq_status (*check)(const struct lqi_params *params, struct lqi_text *why);
 
-  /* Takes rows of inputs. NULL: the method does not calibrate. */
-  lq_status (*observe)(struct lqi_calibration *c, const float *x, size_t rows, size_t stride,
+  /* Takes rows of inputs, or pairs of them if the calibration is of pairs. NULL: the method does
+   * not calibrate. */
+  lq_status (*observe)(struct lqi_calibration *c, const struct lqi_row_pairs *inputs, size_t rows,
                        const struct lqi_par *par);
 
   /* What must be known before the planes can be sized: may allocate planes whose size depends on
