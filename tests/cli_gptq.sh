@@ -322,6 +322,7 @@ bad '--samples goes with --method gptq alone' --method rtn --samples 12
 bad '--resume goes with --method gptq alone' --resume
 bad '--order goes with --method gptq alone' --method rtn --order groups
 bad '--damp goes with --method gptq alone' --method rtn --damp 0.1
+bad '--input-correction goes with --method gptq alone' --method rtn --input-correction 0.25
 bad '--dynamic-groups goes with --method gptq alone' --method rtn --dynamic-groups
 bad '--storage goes with --method gptq alone' --method nf4 --storage nf4
 bad '--bits: nf4 is not made of integers' --method gptq --storage nf4 --bits 4 --calibration "$license"
@@ -336,6 +337,7 @@ bad '--compat gptq: that program has no fp4' --method gptq --storage fp4 --compa
 bad 'compat gptq has no nested scales' --method rtn --nested --format native --compat gptq
 bad 'compat bitsandbytes-cpu does not apply' --method rtn --compat bitsandbytes-cpu
 bad '--order: "descending" is not one of' --method gptq --order descending --calibration "$license"
+bad '--input-correction: 1.5 is outside 0 to 1' --method gptq --input-correction 1.5 --calibration "$license"
 bad '--damp: 2 is outside 0 to 1' --method gptq --damp 2 --calibration "$license"
 fails 2 'needs a model folder, not a file' quantize "$dense/model.safetensors" -o "$scratch/bad" --method gptq --calibration "$license"
 fails 2 'a single file cannot tell that it is the second version' quantize "$dense/model.safetensors" -o "$scratch/bad" --method rtn \

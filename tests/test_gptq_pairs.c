@@ -372,7 +372,7 @@ static void test_splits(void)
 
 static void test_machines(void)
 {
-  static const int threads[] = {1, 2, 3, 8};
+  static const int threads[] = {1, 2, 3};
   for (size_t k = 0; k < KINDS; k++) {
     test_in("%s", kinds[k]);
     lq_tensor *want = usual(kinds[k], 0.25, wanted);

@@ -97,5 +97,6 @@ static void pull_task(void *arg, uint32_t index)
 void lqi_pull_f32(const struct lqi_pull *p, const struct lqi_par *par)
 {
   struct lqi_pull own = *p;
-  lqi_parallel(par, p->workers, pull_task, &own);
+  uint64_t n = p->h->n;
+  lqi_run(par, n * n * n / 3, p->workers, pull_task, &own);
 }

@@ -6,6 +6,10 @@
  * once they are quantized. Hidden states are stored between the attention and the rest, and inputs
  * of a group until its outputs are wanted, so that nothing is computed twice where memory allows
  * it. Finished layers go to the layer store; the model is written when all are there.
+ *
+ * With --input-correction the samples pass twice, side by side: through the quantized layers, and
+ * through the same layers as they were. Each has its own hidden states; the inputs of a group are
+ * observed in pairs.
  */
 #include "calibrated.h"
 
@@ -27,6 +31,15 @@ static const uint64_t batch_bytes = (uint64_t)192 << 20, most_waiting = (uint64_
 
 enum { LINEARS_OF_LAYER = NET_GROUPS * NET_LINEARS_MAX, MOST_LENGTH = 2048 };
 
+/* The samples on their way through one of the two models. */
+typedef struct stream {
+  net_state *state;
+  hidden waiting; /* in front of the layer at work, or of its second half */
+  hidden inputs;  /* of NET_O, then of NET_DOWN, from the pass that observes them to the next */
+} stream;
+
+enum { QUANTIZED, EXACT, STREAMS };
+
 typedef struct walk {
   quantize_job *job;
   const calibration_options *options;
@@ -34,10 +47,9 @@ typedef struct walk {
   team *workers;
   net *net;
   samples samples;
-  hidden waiting; /* in front of the layer at work, or of its second half */
-  hidden inputs;  /* of NET_O, then of NET_DOWN, from the pass that observes them to the next */
+  stream stream[STREAMS];
+  size_t streams; /* in use: 1, or 2 to correct for inputs */
   bool kept[NET_GROUPS];
-  net_state *state;
   size_t batch; /* sequences */
   layer_store store;
   lq_config *config;
@@ -55,23 +67,28 @@ typedef struct walk {
  * the end of the layer and leaves the hidden states there.
  */
 typedef struct pass {
-  net_layer *layer;
+  net_layer *layer; /* one for each stream */
   net_group_id from, to;
   bool resume, store_middle;
   lq_quantizer *quantizer;
 } pass;
 
-/* Whether inputs of that group wait in `inputs` between two passes: where memory allows. */
+/* Whether inputs of that group wait in the streams between two passes: where memory allows. */
 static bool are_kept(const walk *w, net_group_id g)
 {
   return (g == NET_O || g == NET_DOWN) && w->kept[g];
 }
 
+/* `in`: one of each stream. */
 static bool observe(const walk *w, const pass *p, const net_input *in, fail *why)
 {
+  const net_input *exact = &in[EXACT];
   lq_status s = LQ_OK;
 
-  if (p->quantizer)
+  if (p->quantizer && w->streams > 1)
+    s = lq_quantizer_observe_pair(p->quantizer, in->rows, in->columns, LQ_F32, in->x, in->stride,
+                                  exact->x, exact->stride);
+  else if (p->quantizer)
     s = lq_quantizer_observe(p->quantizer, in->rows, in->columns, LQ_F32, in->x, in->stride);
   if (s == LQ_OK)
     return true;
@@ -80,38 +97,38 @@ static bool observe(const walk *w, const pass *p, const net_input *in, fail *why
 }
 
 /* Inputs of a group to their store, or back to where the network expects them. */
-static bool move_inputs(walk *w, const pass *p, net_group_id g, uint64_t first, uint64_t rows,
-                        bool back, fail *why)
+static bool move_inputs(const stream *s, const net_layer *layer, net_group_id g, uint64_t first,
+                        uint64_t rows, bool back, fail *why)
 {
   size_t stride;
-  float *x = net_input_place(p->layer, g, w->state, &stride);
-  hidden h = w->inputs;
+  float *x = net_input_place(layer, g, s->state, &stride);
+  hidden h = s->inputs;
 
-  h.columns = p->layer->group[g].columns;
+  h.columns = layer->group[g].columns;
   return back ? hidden_get_rows(&h, first, rows, x, stride, why)
               : hidden_put_rows(&h, first, rows, x, stride, why);
 }
 
-/* One batch through a part of a layer. */
-static bool pass_batch(walk *w, const pass *p, uint64_t first, uint64_t rows, fail *why)
+/* One batch of a stream through a part of a layer. `in`: what is observed where it ends. */
+static bool pass_batch(walk *w, const pass *p, size_t which, uint64_t first, uint64_t rows,
+                       net_input *in, fail *why)
 {
-  net_state *s = w->state;
+  stream *s = &w->stream[which];
+  const net_layer *layer = &p->layer[which];
 
   for (net_group_id g = p->from; g < NET_GROUPS; g++) {
-    net_input in;
-
-    if (g == p->from && p->resume ? !move_inputs(w, p, g, first, rows, true, why)
-                                  : !net_input_of(w->net, p->layer, g, s, &in, why))
+    if (g == p->from && p->resume ? !move_inputs(s, layer, g, first, rows, true, why)
+                                  : !net_input_of(w->net, layer, g, s->state, in, why))
       return false;
     if (g == p->to)
-      return observe(w, p, &in, why) &&
-             (!are_kept(w, g) || move_inputs(w, p, g, first, rows, false, why));
-    if (!net_output_of(w->net, p->layer, g, s, why))
+      return !are_kept(w, g) || move_inputs(s, layer, g, first, rows, false, why);
+    if (!net_output_of(w->net, layer, g, s->state, why))
       return false;
-    if (g == NET_O && p->store_middle && !hidden_put(&w->waiting, first, rows, s->hidden, why))
+    if (g == NET_O && p->store_middle &&
+        !hidden_put(&s->waiting, first, rows, s->state->hidden, why))
       return false;
   }
-  return hidden_put(&w->waiting, first, rows, s->hidden, why);
+  return hidden_put(&s->waiting, first, rows, s->state->hidden, why);
 }
 
 static bool run_pass(walk *w, const pass *p, fail *why)
@@ -119,12 +136,19 @@ static bool run_pass(walk *w, const pass *p, fail *why)
   for (size_t i = 0; i < w->samples.count; i += w->batch) {
     size_t n = w->samples.count - i < w->batch ? w->samples.count - i : w->batch;
     uint64_t first = i * w->samples.length, rows = n * w->samples.length;
+    net_input in[STREAMS];
 
     if (!interrupt_check(why))
       return false;
-    w->state->sequences = n;
-    if (!hidden_get(&w->waiting, first, rows, w->state->hidden, why) ||
-        !pass_batch(w, p, first, rows, why))
+    for (size_t k = 0; k < w->streams; k++) {
+      stream *s = &w->stream[k];
+
+      s->state->sequences = n;
+      if (!hidden_get(&s->waiting, first, rows, s->state->hidden, why) ||
+          !pass_batch(w, p, k, first, rows, &in[k], why))
+        return false;
+    }
+    if (p->to < NET_GROUPS && !observe(w, p, in, why))
       return false;
     progress_add(&w->bar, rows);
   }
@@ -284,39 +308,50 @@ static void note_layer(walk *w, size_t index)
                 energy > 0 ? sqrt(error / energy) : 0.0);
 }
 
+/* A layer once for each stream: what is quantized is put into the first. */
+static bool load_layer(const walk *w, size_t index, net_layer *layer, fail *why)
+{
+  for (size_t k = 0; k < w->streams; k++)
+    if (!net_layer_load(w->net, index, &layer[k], why))
+      return false;
+  return true;
+}
+
 static bool run_layer(walk *w, size_t index, fail *why)
 {
-  net_layer layer;
+  net_layer layer[STREAMS] = {{0}};
   weight_data data[LINEARS_OF_LAYER] = {{0}};
   bool finished, ok, last = index + 1 == w->net->spec.layers;
   double begin = common_seconds();
 
-  if (!layer_store_has(&w->store, index, &finished, why) ||
-      !net_layer_load(w->net, index, &layer, why))
+  if (!layer_store_has(&w->store, index, &finished, why))
     return false;
+  ok = load_layer(w, index, layer, why);
   w->item_count = 0;
-  if (finished) {
-    ok = restore_layer(w, &layer, data, why) && (last || pass_on(w, &layer, NET_QKV, why));
-  } else {
-    ok = calibrate(w, &layer, why) && (last || pass_on(w, &layer, NET_UP, why)) &&
-         finish_layer(w, &layer, begin, why);
+  if (ok && finished) {
+    ok =
+        restore_layer(w, &layer[QUANTIZED], data, why) && (last || pass_on(w, layer, NET_QKV, why));
+  } else if (ok) {
+    ok = calibrate(w, layer, why) && (last || pass_on(w, layer, NET_UP, why)) &&
+         finish_layer(w, &layer[QUANTIZED], begin, why);
     if (ok)
       note_layer(w, index);
   }
-  net_layer_free(w->net, &layer);
+  for (size_t k = 0; k < w->streams; k++)
+    net_layer_free(w->net, &layer[k]);
   return ok;
 }
 
 /* The tokens become the hidden states in front of the first layer. */
-static bool embed(walk *w, fail *why)
+static bool embed(walk *w, stream *to, fail *why)
 {
   const samples *s = &w->samples;
 
   for (size_t i = 0; i < s->count; i += w->batch) {
     size_t n = s->count - i < w->batch ? s->count - i : w->batch;
 
-    if (!net_embed(w->net, w->state, s->ids + i * s->length, n, s->length, why) ||
-        !hidden_put(&w->waiting, i * s->length, n * s->length, w->state->hidden, why))
+    if (!net_embed(w->net, to->state, s->ids + i * s->length, n, s->length, why) ||
+        !hidden_put(&to->waiting, i * s->length, n * s->length, to->state->hidden, why))
       return false;
   }
   return true;
@@ -510,12 +545,40 @@ static bool open_inputs(walk *w, fail *why)
   uint64_t rows = w->samples.count * w->samples.length, most = 0;
 
   for (int g = 0; g < NET_GROUPS; g++) {
-    w->kept[g] = columns[g] && (w->options->spill ||
-                                rows * (columns[g] + p->hidden) * sizeof(float) <= most_waiting);
+    uint64_t bytes = w->streams * rows * (columns[g] + p->hidden) * sizeof(float);
+
+    w->kept[g] = columns[g] && (w->options->spill || bytes <= most_waiting);
     if (w->kept[g] && columns[g] > most)
       most = columns[g];
   }
-  return most == 0 || hidden_open(&w->inputs, rows, most, w->options->spill, w->job->out, why);
+  for (size_t k = 0; k < w->streams && most != 0; k++)
+    if (!hidden_open(&w->stream[k].inputs, rows, most, w->options->spill, w->job->out, why))
+      return false;
+  return true;
+}
+
+static bool open_streams(walk *w, fail *why)
+{
+  uint64_t rows = w->samples.count * w->samples.length;
+
+  for (size_t k = 0; k < w->streams; k++) {
+    stream *s = &w->stream[k];
+
+    if (!net_state_create(w->net, w->batch, w->samples.length, w->samples.length, false, &s->state,
+                          why) ||
+        !hidden_open(&s->waiting, rows, w->net->spec.hidden, w->options->spill, w->job->out, why))
+      return false;
+  }
+  return open_inputs(w, why);
+}
+
+static void close_streams(walk *w)
+{
+  for (size_t k = 0; k < STREAMS; k++) {
+    hidden_close(&w->stream[k].waiting);
+    hidden_close(&w->stream[k].inputs);
+    net_state_destroy(w->net, w->stream[k].state);
+  }
 }
 
 static bool prepare(walk *w, fail *why)
@@ -529,14 +592,10 @@ static bool prepare(walk *w, fail *why)
     return false;
   job->calibration.samples = (int64_t)w->samples.count;
   job->calibration.length = (int64_t)w->samples.length;
-  row = net_state_row_bytes(w->net);
+  row = w->streams * net_state_row_bytes(w->net);
   w->batch = (size_t)(batch_bytes / (row * w->samples.length));
   w->batch = w->batch < 1 ? 1 : w->batch < w->samples.count ? w->batch : w->samples.count;
-  return net_state_create(w->net, w->batch, w->samples.length, w->samples.length, false, &w->state,
-                          why) &&
-         hidden_open(&w->waiting, w->samples.count * w->samples.length, w->net->spec.hidden,
-                     w->options->spill, job->out, why) &&
-         open_inputs(w, why) &&
+  return open_streams(w, why) &&
          layer_store_open(&w->store, job->out, mark_of(w), w->options->resume, why);
 }
 
@@ -548,8 +607,9 @@ static bool run(walk *w, fail *why)
   progress_start(&w->bar, "calibrating", passes * layers * w->samples.count * w->samples.length,
                  w->job->options->quiet || w->job->options->json);
   progress_unit(&w->bar, "tokens");
-  if (!embed(w, why))
-    return false;
+  for (size_t k = 0; k < w->streams; k++)
+    if (!embed(w, &w->stream[k], why))
+      return false;
   for (size_t i = 0; i < layers; i++)
     if (!run_layer(w, i, why))
       return false;
@@ -561,7 +621,11 @@ static bool run(walk *w, fail *why)
 
 bool quantize_calibrated(quantize_job *job, const calibration_options *o, fail *why)
 {
-  walk w = {.job = job, .options = o, .waiting = {.fd = -1}, .inputs = {.fd = -1}};
+  const stream closed = {.waiting = {.fd = -1}, .inputs = {.fd = -1}};
+  walk w = {.job = job,
+            .options = o,
+            .stream = {closed, closed},
+            .streams = job->how->input_correction > 0 ? 2 : 1};
   double begin = common_seconds();
   bool ok = prepare(&w, why), started = ok;
 
@@ -571,9 +635,7 @@ bool quantize_calibrated(quantize_job *job, const calibration_options *o, fail *
   if (ok)
     layer_store_remove(&w.store);
   layer_store_close(&w.store);
-  hidden_close(&w.waiting);
-  hidden_close(&w.inputs);
-  net_state_destroy(w.net, w.state);
+  close_streams(&w);
   lq_config_destroy(w.config);
   free(w.result_of);
   samples_free(&w.samples);

@@ -188,6 +188,8 @@ static void put_meta(json_doc *d, json_id q, const quantize_job *job)
   if (!r->calibrated)
     return;
   json_put_f64(d, meta, "damp_percent", r->damping);
+  if (r->input_correction > 0)
+    json_put_f64(d, meta, "input_correction", r->input_correction);
   json_put_bool(d, meta, "desc_act", r->order == LQ_ORDER_ACTIVATION);
   json_put_bool(d, meta, "act_group_aware", r->order == LQ_ORDER_GROUPS);
   json_put_bool(d, meta, "static_groups", r->static_groups);

@@ -183,6 +183,15 @@ static const args_option options[] = {
      .most_f = 1,
      FIELD(recipe.damping),
      .help = "added to the diagonal of the Hessian, as a share of its mean (0.01)"},
+    {.name = "input-correction",
+     .type = ARGS_DOUBLE,
+     .value = "X",
+     .least_f = 0,
+     .most_f = 1,
+     FIELD(recipe.input_correction),
+     .help = "make up for that share of what quantizing the layers before changed in the inputs "
+             "(GPTAQ), 0.25 usual (0). The float model then runs beside, which takes twice the "
+             "memory and nearly twice the time"},
     {.name = "spill",
      .type = ARGS_FLAG,
      FIELD(shown.spill),
@@ -376,6 +385,7 @@ bool verb_quantize(int argc, char **argv, fail *why)
   o.recipe.group_size_given = args_given(&verb, &args, "group-size");
   o.recipe.mse_given = args_given(&verb, &args, "mse");
   o.recipe.damping_given = args_given(&verb, &args, "damp");
+  o.recipe.input_correction_given = args_given(&verb, &args, "input-correction");
   o.foreign = first_given(&args);
   o.recipe.single_file = is_file(args.positional[0]);
   ok = quantize(&o, args.positional[0], why);

@@ -114,6 +114,8 @@ static void print_calibration(json_printer *p, const quantize_job *job)
   json_print_i64(p, "seq_len", c->length);
   json_print_i64(p, "seed", c->seed);
   json_print_bool(p, "true_sequential", c->sequential);
+  if (job->how->input_correction > 0)
+    json_print_f64(p, "input_correction", job->how->input_correction);
   json_end(p, '}');
 }
 
@@ -178,9 +180,12 @@ static void report_calibration(buf *to, const quantize_job *job)
 
   if (!job->how->calibrated)
     return;
-  buf_printf(to, "  calibration      %lld samples of %lld tokens from %s, seed %lld; damping %g\n",
+  buf_printf(to, "  calibration      %lld samples of %lld tokens from %s, seed %lld; damping %g",
              (long long)c->samples, (long long)c->length, c->file, (long long)c->seed,
              job->how->damping);
+  if (job->how->input_correction > 0)
+    buf_printf(to, "; input correction %g", job->how->input_correction);
+  buf_printf(to, "\n");
 }
 
 static void report_text(buf *to, const quantize_job *job, const totals *t)

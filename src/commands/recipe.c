@@ -105,10 +105,11 @@ static bool check_groups(const recipe *r, const recipe_options *o, const lq_meth
     return fail_set(why, FAIL_USAGE, NULL, "--sym and --asym exclude each other");
   if (o->bits_given && o->bits != 2 && o->bits != 3 && o->bits != 4 && o->bits != 8)
     return fail_set(why, FAIL_USAGE, NULL, "--bits is 2, 3, 4 or 8, not %lld", (long long)o->bits);
-  foreign = o->order            ? "--order"
-            : o->dynamic_groups ? "--dynamic-groups"
-            : o->damping_given  ? "--damp"
-                                : NULL;
+  foreign = o->order                    ? "--order"
+            : o->dynamic_groups         ? "--dynamic-groups"
+            : o->damping_given          ? "--damp"
+            : o->input_correction_given ? "--input-correction"
+                                        : NULL;
   if (foreign && !r->calibrated)
     return fail_set(why, FAIL_USAGE, NULL, "%s goes with --method gptq alone", foreign);
   if (o->dynamic_groups && r->storage != LQ_AFFINE && order_of(o->order) == LQ_ORDER_ACTIVATION)
@@ -136,6 +137,7 @@ static void set_parameters(recipe *r, const recipe_options *o, const lq_method_i
   r->order = order_of(o->order);
   r->static_groups = !o->dynamic_groups;
   r->damping = o->damping_given ? o->damping : 0.01;
+  r->input_correction = o->input_correction;
   r->compat = o->compat;
   r->nonfinite = o->nonfinite;
 }
@@ -255,6 +257,8 @@ static lq_status set_calibration(lq_config *c, const recipe *r)
     s = lq_config_set_i64(c, LQ_KEY_STATIC_GROUPS, r->static_groups);
   if (s == LQ_OK)
     s = lq_config_set_f64(c, LQ_KEY_DAMPING, r->damping);
+  if (s == LQ_OK)
+    s = lq_config_set_f64(c, LQ_KEY_INPUT_CORRECTION, r->input_correction);
   return s;
 }
 
@@ -370,9 +374,10 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t count)
 
 uint64_t recipe_hash(const recipe *r, uint64_t start)
 {
-  char text[RECIPE_TEXT], numbers[64];
+  char text[RECIPE_TEXT], numbers[96];
 
   recipe_text(r, text);
-  snprintf(numbers, sizeof numbers, "%d %.17g %.17g", (int)r->layout, r->mse, r->damping);
+  snprintf(numbers, sizeof numbers, "%d %.17g %.17g %.17g", (int)r->layout, r->mse, r->damping,
+           r->input_correction);
   return mix(mix(start, text, strlen(text)), numbers, strlen(numbers));
 }

@@ -17,8 +17,9 @@
 typedef struct recipe_options {
   const char *method, *storage, *format, *compat, *nonfinite, *order;
   int64_t block_size, bits, group_size;
-  double threshold, mse, damping;
+  double threshold, mse, damping, input_correction;
   bool block_size_given, bits_given, group_size_given, threshold_given, mse_given, damping_given;
+  bool input_correction_given;
   bool nested, symmetric, asymmetric, dynamic_groups;
   bool single_file; /* the result has no config.json to tell its layout */
 } recipe_options;
@@ -38,7 +39,7 @@ typedef struct recipe {
   bool calibrated; /* the method chooses codes by what a layer sees; what follows is for it */
   int32_t order;   /* LQ_ORDER_* */
   bool static_groups;
-  double damping;
+  double damping, input_correction;
   const char *compat, *nonfinite; /* as the library takes them, or NULL */
 } recipe;
 
