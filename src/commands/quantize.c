@@ -190,8 +190,8 @@ static const args_option options[] = {
      .most_f = 1,
      FIELD(recipe.input_correction),
      .help = "make up for that share of what quantizing the layers before changed in the inputs "
-             "(GPTAQ), 0.25 usual (0). The float model then runs beside, which takes twice the "
-             "memory and nearly twice the time"},
+             "(GPTAQ), 0.25 usual (0). The float model then runs beside: twice the time, and twice "
+             "the memory for hidden states"},
     {.name = "spill",
      .type = ARGS_FLAG,
      FIELD(shown.spill),
