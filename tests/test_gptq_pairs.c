@@ -6,7 +6,7 @@
 #include "helpers.h"
 #include "pool.h"
 
-enum { ROWS = 37, COLUMNS = 200, TOKENS = 700, BLOCK = 128 };
+enum { ROWS = 37, COLUMNS = 200, TOKENS = 600, BLOCK = 128 };
 
 static float weight[ROWS * COLUMNS], input[TOKENS * COLUMNS], wanted[TOKENS * COLUMNS];
 
@@ -228,8 +228,7 @@ static void test_reference(void)
       lq_quantizer *q;
       char options[120];
       ref.n = sizes[k];
-      ref.tokens = 600 + ref.n;
-      ref.tokens = ref.n < COLUMNS ? ref.tokens : TOKENS;
+      ref.tokens = TOKENS - (ref.n < COLUMNS ? ref.n : 0);
       ref.bits = how & 4 ? 3 : 4;
       ref.group = 24;
       ref.ordered = how & 1;
@@ -274,12 +273,12 @@ static const char *const kinds[] = {
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* |W y - Q x|^2 over all tokens. */
+/* |W y - Q x|^2 over some of the tokens. */
 static double output_error(const lq_tensor *t)
 {
   float *q = decode(t, LQ_F32);
   double sum = 0;
-  for (size_t k = 0; k < TOKENS; k++)
+  for (size_t k = 0; k < TOKENS; k += 4)
     for (size_t r = 0; r < ROWS; r++) {
       double difference = 0;
       for (size_t i = 0; i < COLUMNS; i++)
@@ -337,7 +336,7 @@ static void test_equal(void)
 /* Pieces of any size, as halves, and rows with a stride. */
 static void test_splits(void)
 {
-  static const size_t pieces[] = {1, 7, 255, 256, 257, 600};
+  static const size_t pieces[] = {1, 7, 255, 256, 257, 512};
   enum { WIDE = COLUMNS + 3 };
   uint16_t *x = array_of(input, TOKENS * COLUMNS, LQ_BF16);
   uint16_t *y = array_of(wanted, TOKENS * COLUMNS, LQ_BF16);
@@ -370,14 +369,15 @@ static void test_splits(void)
   free(y);
 }
 
+/* The other tests run on one thread, on all that the machine has. The scalar level is slow. */
 static void test_machines(void)
 {
-  static const int threads[] = {1, 2, 3};
+  static const int threads[] = {2, 3};
   for (size_t k = 0; k < KINDS; k++) {
     test_in("%s", kinds[k]);
     lq_tensor *want = usual(kinds[k], 0.25, wanted);
     for (int level = 0; level < TEST_LEVELS; level++) {
-      if (!test_level(level))
+      if ((level == 0 && k % 3 && !test_is_long()) || !test_level(level))
         continue;
       lq_tensor *t = usual(kinds[k], 0.25, wanted);
       CHECK(same_planes(t, want), "level %s gives other planes", test_levels[level]);
@@ -392,7 +392,7 @@ static void test_machines(void)
       lq_tensor_destroy(t);
     }
     test_parallel = NULL;
-    test_options[0] = 0;
+    snprintf(test_options, sizeof test_options, "threads=1");
     lq_tensor_destroy(want);
   }
 }
@@ -584,6 +584,7 @@ static void test_sizes(void)
 
 int main(void)
 {
+  snprintf(test_options, sizeof test_options, "threads=1");
   fill();
   test_reference();
   test_gain();
