@@ -147,6 +147,7 @@ _FUNCTIONS = [
     ("lq_status_string", _str, [_i32]),
     ("lq_cpu_features", _str, []),
     ("lq_cpu_limit", _i32, [_str]),
+    ("lq_cpu_request", _i32, [_str]),
     ("lq_method_count", _u32, []),
     ("lq_method_name", _str, [_i32]),
     ("lq_method_from_name", _i32, [_str]),
@@ -936,8 +937,13 @@ def set_threads(n):
 
 
 def cpu_features():
-    """The kernels in force: "scalar", "avx2", "avx512", "avx512vbmi" or "neon"."""
+    """The kernels in force: "scalar", "avx2", "avx512", "avx512vbmi", "amx" or "neon"."""
     return _lib.lq_cpu_features().decode()
+
+
+def request_cpu(level):
+    """Asks the system for "amx", which it grants on request alone; Error where there is none."""
+    _check(_lib.lq_cpu_request(level.encode()), f"level {level!r}")
 
 
 def limit_cpu(level=None):

@@ -153,7 +153,8 @@ static void decode_panels(const struct transposed *p, uint64_t row, size_t depth
   }
 }
 
-static void store_sums(const struct transposed *p, const float *sums, uint64_t k, size_t columns)
+static void store_transposed(const struct transposed *p, const float *sums, uint64_t k,
+                             size_t columns)
 {
   for (uint64_t i = 0; i < p->m; i++, sums += p->columns)
     p->kern->narrow[lqi_float_index(p->dx_dtype)](
@@ -201,7 +202,7 @@ static void columns_task(void *arg, uint32_t index)
   for (size_t columns; k < end; k += columns) {
     columns = (size_t)lqi_min_u64(p->columns, end - k);
     (is_few(p) ? few_columns : many_columns)(p, k, columns, &room);
-    store_sums(p, room.sums, k, columns);
+    store_transposed(p, room.sums, k, columns);
   }
 }
 
