@@ -46,6 +46,7 @@ __all__ = [
     "set_threads",
     "cpu_features",
     "limit_cpu",
+    "request_cpu",
     "methods",
     "version",
     "build_info",
