@@ -267,6 +267,43 @@ def products(rng):
     )
 
 
+def fast_products(rng):
+    """Within the bound of libquant.h, for up to 8 rows; else as exact."""
+    w, x = (rng.standard_normal((n, 256), dtype=np.float32) for n in (24, 24))
+    for method in ("nf4", "fp4", "int8", "affine"):
+        t = lq.quantize(w, method)
+        decoded, magnitude = t.dequantize().astype(np.float64), np.abs(x).max()
+        exact, fast = (t.matmul(x[:8], mode=m) for m in ("exact", "fast"))
+        size = np.abs(decoded).sum(1) * magnitude / 65000
+        if method in ("nf4", "fp4"):
+            size = size + np.abs(x[:8]).sum(1)[:, None] * np.abs(decoded).max() / 32000
+        sums = np.abs(x[:8]).astype(np.float64) @ np.abs(decoded).T
+        off = np.abs(fast - x[:8].astype(np.float64) @ decoded.T)
+        check(np.all(off <= size + 1e-6 * sums), f"{method}, fast: {np.max(off / size)} of the bound")
+        check(not np.array_equal(fast, exact), f"{method}, fast is not exact")
+        check(np.array_equal(t.matmul(x[:1], mode="fast"), fast[:1]), f"{method}, fast, one row")
+        half = t.matmul(x[:8], mode="fast", out_dtype="f16")
+        check(np.array_equal(half, fast.astype(np.float16)), f"{method}, fast, f16")
+        for rows, keys in ((9, {}), (24, {"transpose": True})):
+            g = x[:rows, :24] if keys else x[:rows]
+            g = np.ascontiguousarray(g)
+            same_bits = np.array_equal(t.matmul(g, mode="fast", **keys), t.matmul(g, **keys))
+            check(same_bits, f"{method}, fast, {rows} rows {keys}")
+    t, u = lq.quantize(w, "int8"), lq.quantize(x, "int8")
+    check(np.array_equal(t.matmul(u, mode="fast"), t.matmul(u)), "int8 by int8, fast")
+    expected = t.matmul(u)
+    try:
+        lq.request_cpu("amx")
+    except lq.Error as e:
+        check(e.code == -40 and "amx" in str(e), f"request_cpu: {e}")
+        return
+    check(np.array_equal(t.matmul(u), expected), "int8 by int8, tiles")
+    decoded = t.dequantize().astype(np.float64)
+    off = np.abs(t.matmul(x, mode="fast") - x.astype(np.float64) @ decoded.T)
+    sums = np.abs(x).astype(np.float64) @ np.abs(decoded).T
+    check(np.all(off <= sums / 128), "tiles of bf16")
+
+
 def rest(rng):
     w = rng.standard_normal((7, 5, 6), dtype=np.float32)
     t = lq.quantize(w, "fp4", 8)
@@ -608,7 +645,8 @@ def errors(rng):
     raises(-11, "8", t.matmul, w, transpose=True)
     raises(-10, "bias", t.matmul, w[:, :8], transpose=True, bias=np.zeros(16, np.float32))
     raises(-40, "transpose", t.matmul, t, transpose=True)
-    raises(-40, "mode", t.matmul, w, mode="fast")
+    raises(-10, "compute", t.matmul, w, mode="quick")
+    raises(-10, "avx2", lq.request_cpu, "avx2")
     raises(-11, "", t.matmul, w[:, :15])
     raises(-11, "bias", t.matmul, w, bias=np.zeros(3, np.float32))
     raises(-11, "out", t.dequantize, out=np.empty((8, 15), np.float32))
@@ -667,6 +705,7 @@ def main():
     input_correction(rng)
     calibration_errors(rng)
     errors(rng)
+    fast_products(rng)
     missing_library()
     print(f"python_binding: {checks} checks, {failures} failed")
     sys.exit(failures > 0)

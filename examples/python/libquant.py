@@ -5,7 +5,7 @@
     t = lq.quantize(w, "nf4", nested=True)      # w: numpy float32, float16, or uint16 bits of bf16
     t.bits_per_weight                           # 4.13
     w2 = t.dequantize()                         # numpy float32
-    y = t.matmul(x)                             # x @ w2.T
+    y = t.matmul(x)                             # x @ w2.T; mode="fast" for 16-bit fixed point
     x = t.matmul(y, transpose=True)             # y @ w2, for gradients
     t.planes("bitsandbytes")                    # {"weight": ..., "weight.absmax": ..., ...}
     t = lq.from_planes("bitsandbytes", arrays)  # and back
@@ -575,10 +575,10 @@ class Tensor:
         unless out_dtype says otherwise. x may also be an int8 Tensor if W is one; the product is then made of
         integers, and out_dtype "i32" gives it unscaled (default "f32").
 
-        mode="fast" is of a later version.
+        mode: "exact" computes in f32, with the same bits on every machine. "fast" permits 16-bit fixed point for up to
+        8 rows of x, and bf16 from 16 rows on after request_cpu("amx"); libquant.h bounds the error at
+        LQ_KEY_COMPUTE. Where neither applies, also with transpose and with an int8 Tensor, it is "exact".
         """
-        if mode != "exact":
-            raise Error(_UNSUPPORTED, f'mode={mode!r} is not in this version: only "exact"')
         if transpose and bias is not None:
             raise Error(_ARGUMENT, "transpose=True takes no bias")
         if bias is not None:
@@ -588,7 +588,8 @@ class Tensor:
         if isinstance(x, Tensor):
             if transpose:
                 raise Error(_UNSUPPORTED, "transpose=True needs x as an array")
-            return self._matmul_int8(x, bias, "f32" if out_dtype is None else out_dtype, compat)
+            out_dtype = "f32" if out_dtype is None else out_dtype
+            return self._matmul_int8(x, bias, out_dtype, compat, mode)
         x, number = _array(x, dtype, "x", any_strides=True)
         columns = self.shape[-1] if self.shape else 1
         inner, outer = (self._rows(), columns) if transpose else (columns, self._rows())
@@ -598,17 +599,17 @@ class Tensor:
         call = _lib.lq_matmul_transposed if transpose else _lib.lq_matmul
         bias = () if transpose else (None if bias is None else bias.ctypes.data,)
         source = (self._handle, flat.shape[0], number, flat.ctypes.data, stride)
-        with _Config() as how:
+        with _Config(compute=mode) as how:
             _check(call(*source, *bias, y_number, y.ctypes.data, outer, how.handle))
         return y.reshape(x.shape[:-1] + (y.shape[1],))
 
     def _rows(self):
         return int(np.prod(self.shape[:-1], dtype=np.uint64)) if self.shape else 1
 
-    def _matmul_int8(self, x, bias, out_dtype, compat):
+    def _matmul_int8(self, x, bias, out_dtype, compat, mode):
         number = _dtype_id(out_dtype)
         y = np.empty((x._rows(), self._rows()), _DTYPES[number][2])
-        with _Config(compat=compat) as how:
+        with _Config(compat=compat, compute=mode) as how:
             _check(
                 _lib.lq_matmul_int8(
                     self._handle,
@@ -950,6 +951,11 @@ def request_cpu(level):
 def limit_cpu(level=None):
     """Caps the kernels of the whole process at a level named as above; None lifts the cap. Results do not change."""
     _check(_lib.lq_cpu_limit(None if level is None else level.encode()), f"level {level!r}")
+
+
+def request_cpu(level="amx"):
+    """Asks the system for tiles of int8 and bf16, once, before other calls. Error where there are none."""
+    _check(_lib.lq_cpu_request(level.encode()), f"level {level!r}")
 
 
 def methods():
