@@ -7,6 +7,7 @@
 A peer that is not installed is left out. Every call has its warm-up; then the rounds of all programs take turns, so
 that what else the machine does hits all of them, and the fastest round counts. The C library is told to keep freed
 memory: otherwise the page faults of fresh results hide the kernels. One thread unless --threads says otherwise.
+bench_products.py does the same for products on packed weights.
 """
 
 import argparse
@@ -20,6 +21,22 @@ import numpy as np
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import libquant as lq  # noqa: E402
+
+
+def start(threads):
+    """Sets what a process reads when it starts, by starting it again, and the threads of the library."""
+    if not all(key in os.environ for key in KEEP_MEMORY):
+        os.environ.update(KEEP_MEMORY, OMP_NUM_THREADS=str(threads))
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    lq.set_threads(threads)
+
+
+def random_weights(rows, columns):
+    return (np.random.default_rng(0).standard_normal((rows, columns), dtype=np.float32) * 0.02).astype(np.float32)
+
+
+def headline(args):
+    return f"{lq.build_info().splitlines()[0]}, {lq.cpu_features()}, {args.threads} thread(s), {args.size}"
 
 
 def libquant_cases(w, half):
@@ -108,13 +125,10 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     rows, columns = (int(n) for n in args.size.split("x"))
-    if not all(key in os.environ for key in KEEP_MEMORY):  # read when a process starts
-        os.environ.update(KEEP_MEMORY, OMP_NUM_THREADS=str(args.threads))
-        os.execv(sys.executable, [sys.executable, *sys.argv])
-    lq.set_threads(args.threads)
-    w = (np.random.default_rng(0).standard_normal((rows, columns), dtype=np.float32) * 0.02).astype(np.float32)
+    start(args.threads)
+    w = random_weights(rows, columns)
     programs = gather(w, args.threads)
-    print(f"{lq.build_info().splitlines()[0]}, {lq.cpu_features()}, {args.threads} thread(s), {args.size}")
+    print(headline(args))
     print(f"{'operation':30} {'libquant ms':>12} {'best peer ms':>13}  {'':14}{'times faster':>12}")
     for operation in programs["libquant"]:
         best = best_times({p: c[operation] for p, c in programs.items() if operation in c}, args.rounds)
