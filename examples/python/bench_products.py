@@ -137,7 +137,8 @@ def main():
     parser.add_argument("--footprint", type=float, help="MiB; default: 512 to M = 4, 128 to M = 16, then one copy")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--amx", action="store_true", help="tiles of AMX in libquant and ggml (some builds crash there)")
+    help_amx = "tiles of AMX in libquant and ggml (some builds crash there)"
+    parser.add_argument("--amx", action="store_true", help=help_amx)
     args = parser.parse_args()
     start(args.threads)
     if args.amx:
