@@ -943,11 +943,6 @@ def cpu_features():
     return _lib.lq_cpu_features().decode()
 
 
-def request_cpu(level):
-    """Asks the system for "amx", which it grants on request alone; Error where there is none."""
-    _check(_lib.lq_cpu_request(level.encode()), f"level {level!r}")
-
-
 def limit_cpu(level=None):
     """Caps the kernels of the whole process at a level named as above; None lifts the cap. Results do not change."""
     _check(_lib.lq_cpu_limit(None if level is None else level.encode()), f"level {level!r}")
