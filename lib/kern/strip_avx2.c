@@ -15,7 +15,7 @@
 
 #if LQI_X86
 
-enum { STRIP256_AHEAD = 8192, STRIP256_SUMS = 4 };
+enum { STRIP256_AHEAD = 16384, STRIP256_SUMS = 4 };
 
 /* What a row needs of its present group: scale and zero point, or a scaled table of 16, or of 8 in
  * a alone. */
@@ -221,7 +221,7 @@ LQI_INLINE LQI_AVX2 void strip256_rows(const struct lqi_strip *w, int form, size
 LQI_INLINE LQI_AVX2 void strip256_ahead(const uint8_t *codes, size_t bytes)
 {
   for (size_t line = 0; line < bytes; line += X86_LINE)
-    _mm_prefetch((const char *)codes + line, _MM_HINT_T0);
+    _mm_prefetch((const char *)codes + line, _MM_HINT_T1);
 }
 
 /* Folds the chains of `count` products, the others' results are anything. */

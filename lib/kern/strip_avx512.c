@@ -15,7 +15,7 @@
 
 #if LQI_X86
 
-enum { STRIP512_ROWS = 4, STRIP512_AHEAD = 8192 };
+enum { STRIP512_ROWS = 4, STRIP512_AHEAD = 16384 };
 
 /* What a row needs of its present group: the scaled table, or scale and zero point. */
 struct strip512_grid {
@@ -159,7 +159,7 @@ LQI_INLINE LQI_AVX512 void strip512_rows(const struct lqi_strip *w, int form, si
 LQI_INLINE LQI_AVX512 void strip512_ahead(const uint8_t *codes, size_t bytes)
 {
   for (size_t line = 0; line < bytes; line += X86_LINE)
-    _mm_prefetch((const char *)codes + line, _MM_HINT_T0);
+    _mm_prefetch((const char *)codes + line, _MM_HINT_T1);
 }
 
 /* `rows` rows of w from row r on by m rows of x; both numbers are constants where this is inlined.
