@@ -50,12 +50,11 @@ struct strip_case {
 };
 
 /* Random codes and grids, each of exactly the bytes that they need. */
-static struct strip_case random_strip(void)
+static struct strip_case strip_of(int form, size_t groups, size_t group)
 {
   static const uint32_t bits[LQI_FORMS] = {4, 4, 3, 2, 8, 8, 8, 32, 16, 16};
   static float book[256];
-  struct strip_case s = {.form = (int)random_below(LQI_FORMS), .rows = random_below(11)};
-  size_t groups = random_below(4), group = LQI_PIECE * (1 + random_below(5));
+  struct strip_case s = {.form = form, .rows = random_below(11)};
   int dense = s.form >= LQI_FORM_F32;
   s.columns = groups * group;
   size_t bytes = s.columns / 8 * bits[s.form], gap = random_below(3) * 4;
@@ -83,6 +82,11 @@ static struct strip_case random_strip(void)
     book[i] = looked_up ? random_value(NORMAL, 1.0f) : (float)(i % (1u << bits[s.form] % 8));
   s.w.book = book;
   return s;
+}
+
+static struct strip_case random_strip(void)
+{
+  return strip_of((int)random_below(LQI_FORMS), random_below(4), LQI_PIECE * (1 + random_below(5)));
 }
 
 static void check_strip_pair(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
@@ -124,14 +128,18 @@ static void check_strip_dots(const struct lqi_kernels *k, const struct lqi_kerne
 /* The integers have the level's own order, so that scales and products alone can be compared. */
 static void check_fixed_dots(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
-  enum { ROWS = LQI_STRIP_M, MOST = 480 };
+  enum { ROWS = LQI_STRIP_M, MOST = 110 * LQI_UNIT };
+  static const int forms[] = {LQI_FORM_BOOK4, LQI_FORM_LOW4, LQI_FORM_U8, LQI_FORM_I8};
+  static const size_t sizes[] = {1, 1, 2, 3, 4, 5, 16, 24, 32, 70};
   (void)d;
   static int16_t q[2][ROWS * MOST];
-  struct strip_case s = random_strip();
+  size_t size = sizes[random_below(LQI_COUNT(sizes))];
+  size_t groups = random_below(4) ? random_below(4) : random_below(MOST / LQI_UNIT / size + 1);
+  if (groups * size * LQI_UNIT > MOST)
+    groups = 1;
+  struct strip_case s = strip_of(forms[random_below(LQI_COUNT(forms))], groups, size * LQI_UNIT);
   size_t m = random_below(ROWS + 1), units = s.columns / LQI_UNIT,
          stride = s.rows + random_below(3);
-  if (s.w.group % LQI_UNIT != 0 || c->fixed_dots[s.form] == NULL)
-    return;
   CHECK(k->fixed_dots[s.form] != NULL, "form %d has no fixed point", s.form);
   float *x = place(&input[2], m * s.columns, 4, random_shift());
   fill(x, 0, m * s.columns, 64, NULL, 0);

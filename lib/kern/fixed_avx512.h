@@ -9,7 +9,9 @@
  * Must not know: how x became integers.
  *
  * 32 bytes of 4-bit codes widened to words hold a pair of columns a word. Of the five bits that a
- * look-up takes the upper one is the next code's, so the table holds the book twice.
+ * look-up takes the upper one is the next code's, so the table holds the book twice. Uniform codes
+ * are cheaper to compute with than to look up: permutations of words are two steps on some
+ * processors and have one port on others.
  */
 
 enum { FIXED512(ROWS) = 4, FIXED512(AHEAD) = 8192, FIXED512(UNITS) = 64 };
@@ -18,58 +20,112 @@ struct FIXED512(pair) {
   __m512i even, odd;
 };
 
-/* The table of a row's group g, or its zero point. */
-LQI_INLINE FIXED512_ISA __m512i FIXED512(table)(const struct lqi_strip *w, int form, __m512i book,
-                                                size_t r, size_t g)
+/* What rows of w and of x need for each of some units. */
+struct FIXED512(factors) {
+  float factor[LQI_STRIP_M][FIXED512(ROWS)][FIXED512(UNITS)]; /* of the sums */
+  uint32_t zero[FIXED512(ROWS)][FIXED512(UNITS)];             /* zero points, twice */
+};
+
+/* Where the numbers of 16 units are: in a row of the grid from `at` on, the scale of unit u in
+ * lane scale[u] of two vectors, a zero point behind it. */
+struct FIXED512(places) {
+  size_t at;
+  __mmask16 units, low, high; /* which units, and which lanes of either vector, are there */
+  __m512i scale;
+};
+
+/* Of `count` units from `first` on, at most 16; `first` is a multiple of 16. A group has 2^shift
+ * units. */
+LQI_INLINE FIXED512_ISA struct FIXED512(places)
+    FIXED512(places)(size_t numbers, size_t shift, size_t first, size_t count)
 {
-  const float *grid = w->grid + r * w->grid_step + g * w->numbers;
-  if (form == LQI_FORM_LOW4)
-    return _mm512_sub_epi16(book, _mm512_set1_epi16((short)grid[1]));
-  return form == LQI_FORM_U8 ? _mm512_set1_epi16((short)grid[1]) : book;
+  const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  size_t inside = first & (((size_t)1 << shift) - 1);
+  size_t last = (((inside + count - 1) >> shift) + 1) * numbers;
+  __m512i g = _mm512_add_epi32(lane, _mm512_set1_epi32((int)inside));
+  g = _mm512_srl_epi32(g, _mm_cvtsi32_si128((int)shift));
+  return (struct FIXED512(places)){.at = (first >> shift) * numbers,
+                                   .units = avx512_lanes(0, count),
+                                   .low = avx512_lanes(0, last),
+                                   .high = avx512_lanes(16, last),
+                                   .scale = numbers == 2 ? _mm512_add_epi32(g, g) : g};
 }
 
-/* What the sums of units first .. first + count - 1 are to be multiplied by, for row r of w and row
- * j of x: made for many units at once, since a scale a unit would cost as much as its products. */
-LQI_INLINE FIXED512_ISA void FIXED512(factors)(const struct lqi_strip *w, float step, size_t r,
-                                               const float *t, size_t first, size_t count,
-                                               float *out)
+/* For groups of other sizes, a pair of numbers for each unit. */
+LQI_INLINE void FIXED512(gather)(const struct lqi_strip *w, const float *grid, size_t first,
+                                 size_t count, float out[32])
 {
-  const float *grid = w->grid + r * w->grid_step, *scale = grid + first;
-  float spread[FIXED512(UNITS) + 16];
   size_t units = w->group / LQI_UNIT;
-  if (units != 1 || w->numbers != 1) {
-    size_t g = first / units, left = (g + 1) * units - first;
-    for (size_t u = 0; u < count; u += left, left = units, g++)
-      for (size_t end = count - u < left ? count : u + left, at = u; at < end; at += 16)
-        _mm512_storeu_ps(spread + at, _mm512_set1_ps(grid[g * w->numbers]));
-    scale = spread;
-  }
-  for (size_t u = 0; u < count; u += 16) {
-    __mmask16 lanes = avx512_lanes(u, count);
-    __m512 f = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, scale + u), _mm512_set1_ps(step));
-    _mm512_mask_storeu_ps(out + u, lanes,
-                          _mm512_mul_ps(f, _mm512_maskz_loadu_ps(lanes, t + first + u)));
+  for (size_t u = 0; u < count; u++) {
+    const float *from = grid + (first + u) / units * w->numbers;
+    out[2 * u] = from[0];
+    out[2 * u + 1] = from[w->numbers - 1];
   }
 }
 
-/* Columns k .. k + 63. */
+/* Factors and zero points of units first .. first + count - 1, of many at once, since a scale a
+ * unit would cost as much as its products. Row by row: memory is read faster in order. */
+LQI_INLINE FIXED512_ISA void FIXED512(prepare)(const struct lqi_strip *w, int form, float step,
+                                               size_t r, size_t rows, const struct lqi_fixed *x,
+                                               size_t m, size_t first, size_t count,
+                                               struct FIXED512(factors) * out)
+{
+  int zeros = form == LQI_FORM_LOW4 || form == LQI_FORM_U8;
+  struct FIXED512(places) places[FIXED512(UNITS) / 16];
+  size_t units = w->group / LQI_UNIT, shift = 0;
+  while ((units >> shift) > 1)
+    shift++;
+  int regular = units == (size_t)1 << shift;
+  for (size_t u = 0; u < count; u += 16) {
+    size_t some = count - u < 16 ? count - u : 16;
+    places[u / 16] = regular ? FIXED512(places)(w->numbers, shift, first + u, some)
+                             : FIXED512(places)(2, 0, 0, some);
+  }
+  X86_UNROLL
+  for (size_t i = 0; i < rows; i++)
+    for (size_t u = 0; u < count; u += 16) {
+      const struct FIXED512(places) p = places[u / 16];
+      const float *grid = w->grid + (r + i) * w->grid_step;
+      float each[32];
+      if (!regular)
+        FIXED512(gather)(w, grid, first + u, count - u < 16 ? count - u : 16, each);
+      grid = regular ? grid + p.at : each;
+      __m512 low = _mm512_maskz_loadu_ps(p.low, grid);
+      __m512 high = _mm512_maskz_loadu_ps(p.high, grid + 16);
+      __m512 f = _mm512_mul_ps(_mm512_permutex2var_ps(low, p.scale, high), _mm512_set1_ps(step));
+      for (size_t j = 0; j < m; j++) {
+        const float *t = x->t + j * (x->stride / LQI_UNIT) + first + u;
+        _mm512_storeu_ps(out->factor[j][i] + u,
+                         _mm512_mul_ps(f, _mm512_maskz_loadu_ps(p.units, t)));
+      }
+      if (!zeros)
+        continue;
+      __m512i second = _mm512_or_si512(p.scale, _mm512_set1_epi32(1));
+      __m512i z = _mm512_cvttps_epi32(_mm512_permutex2var_ps(low, second, high));
+      _mm512_storeu_si512(out->zero[i] + u, _mm512_or_si512(z, _mm512_slli_epi32(z, 16)));
+    }
+}
+
+/* 64 columns. */
 LQI_INLINE FIXED512_ISA struct FIXED512(pair)
-    FIXED512(decode)(const uint8_t *codes, int form, size_t k, __m512i table)
+    FIXED512(decode)(const uint8_t *codes, int form, __m512i book, __m512i zero)
 {
   if (form >= LQI_FORM_U8) {
-    __m512i two = _mm512_loadu_si512(codes + k);
+    __m512i two = _mm512_loadu_si512(codes);
     if (form == LQI_FORM_I8)
       return (struct FIXED512(pair)){_mm512_srai_epi16(_mm512_slli_epi16(two, 8), 8),
                                      _mm512_srai_epi16(two, 8)};
     __m512i even = _mm512_and_si512(two, _mm512_set1_epi16(255));
-    return (struct FIXED512(pair)){_mm512_sub_epi16(even, table),
-                                   _mm512_sub_epi16(_mm512_srli_epi16(two, 8), table)};
+    return (struct FIXED512(pair)){_mm512_sub_epi16(even, zero),
+                                   _mm512_sub_epi16(_mm512_srli_epi16(two, 8), zero)};
   }
-  __m512i low = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)(codes + k / 2)));
-  __m512i first = _mm512_permutexvar_epi16(low, table);
-  __m512i second = _mm512_permutexvar_epi16(_mm512_srli_epi16(low, 4), table);
-  return form == LQI_FORM_BOOK4 ? (struct FIXED512(pair)){second, first}
-                                : (struct FIXED512(pair)){first, second};
+  __m512i low = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)codes));
+  __m512i high = _mm512_srli_epi16(low, 4);
+  if (form == LQI_FORM_BOOK4)
+    return (struct FIXED512(pair)){_mm512_permutexvar_epi16(high, book),
+                                   _mm512_permutexvar_epi16(low, book)};
+  low = _mm512_and_si512(low, _mm512_set1_epi16(15));
+  return (struct FIXED512(pair)){_mm512_sub_epi16(low, zero), _mm512_sub_epi16(high, zero)};
 }
 
 /* Units first .. first + count - 1 of `rows` rows of w from row r on by m rows of x, added to sum;
@@ -79,47 +135,37 @@ LQI_INLINE FIXED512_ISA void FIXED512(units)(const struct lqi_strip *w, int form
                                              const struct lqi_fixed *x, size_t m, size_t first,
                                              size_t count, __m512 sum[LQI_STRIP_M][FIXED512(ROWS)])
 {
-  float factor[LQI_STRIP_M][FIXED512(ROWS)][FIXED512(UNITS)];
-  __m512i table[FIXED512(ROWS)];
-  size_t bytes = rows * (form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2);
-  size_t units = w->group / LQI_UNIT, g = first / units, left = (g + 1) * units - first;
-  const uint8_t *next = w->codes + r * w->row_bytes + FIXED512(AHEAD) + first * bytes;
-  for (size_t j = 0; j < m; j++)
-    for (size_t i = 0; i < rows; i++)
-      FIXED512(factors)
-  (w, step, r + i, x->t + j * (x->stride / LQI_UNIT), first, count, factor[j][i]);
-  X86_UNROLL
-  for (size_t i = 0; i < rows; i++)
-    table[i] = FIXED512(table)(w, form, book, r + i, g);
-  for (size_t u = 0; u < count; u++, next += bytes, left--) {
-    size_t k = (first + u) * LQI_UNIT;
+  struct FIXED512(factors) by;
+  size_t bytes = rows * (form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2), stride = x->stride;
+  size_t row_bytes = w->row_bytes;
+  int zeros = form == LQI_FORM_LOW4 || form == LQI_FORM_U8;
+  const uint8_t *codes = w->codes + r * row_bytes;
+  const uint8_t *next = codes + FIXED512(AHEAD) + first * bytes;
+  const int16_t *q = x->q + first * LQI_UNIT;
+  codes += first * (form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2);
+  FIXED512(prepare)(w, form, step, r, rows, x, m, first, count, &by);
+  for (size_t u = 0; u < count; u++, next += bytes, q += LQI_UNIT) {
     __m512i even[LQI_STRIP_M], odd[LQI_STRIP_M];
-    if (left == 0) {
-      left = units;
-      g++;
-      X86_UNROLL
-      for (size_t i = 0; i < rows; i++)
-        table[i] = FIXED512(table)(w, form, book, r + i, g);
-    }
     for (size_t line = 0; line < bytes; line += X86_LINE)
       _mm_prefetch((const char *)next + line, _MM_HINT_T0);
     X86_UNROLL
     for (size_t j = 0; j < m; j++) {
-      even[j] = _mm512_loadu_si512(x->q + j * x->stride + k);
-      odd[j] = _mm512_loadu_si512(x->q + j * x->stride + k + 32);
+      even[j] = _mm512_loadu_si512(q + j * stride);
+      odd[j] = _mm512_loadu_si512(q + j * stride + 32);
     }
     X86_UNROLL
     for (size_t i = 0; i < rows; i++) {
-      struct FIXED512(pair) v =
-          FIXED512(decode)(w->codes + (r + i) * w->row_bytes, form, k, table[i]);
+      __m512i zero = zeros ? _mm512_set1_epi32((int)by.zero[i][u]) : _mm512_setzero_si512();
+      struct FIXED512(pair) v = FIXED512(decode)(codes + i * row_bytes, form, book, zero);
       X86_UNROLL
       for (size_t j = 0; j < m; j++) {
-        __m512i dot = FIXED512_DOT(_mm512_setzero_si512(), v.even, even[j]);
+        __m512i dot = _mm512_madd_epi16(v.even, even[j]);
         dot = FIXED512_DOT(dot, v.odd, odd[j]);
         sum[j][i] =
-            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(factor[j][i][u]), sum[j][i]);
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(by.factor[j][i][u]), sum[j][i]);
       }
     }
+    codes += form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2;
   }
 }
 
@@ -151,7 +197,7 @@ LQI_INLINE FIXED512_ISA void FIXED512(dots)(const struct lqi_strip *w, int form,
                                             size_t n, const struct lqi_fixed *x, size_t m,
                                             float *out, size_t stride)
 {
-  int16_t table[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  int16_t table[16] = {0};
   float step = form == LQI_FORM_I8 ? lqi_f32_from_bits(0x3c010204u) : 1.0f;
   if (form == LQI_FORM_BOOK4)
     step = lqi_fixed_book(w->book, table);
