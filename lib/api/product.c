@@ -340,6 +340,8 @@ static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par
   p->x_stride = apart(k);
   if (p->weight->method->strip != NULL && k != 0 && k % LQI_PIECE == 0)
     p->form = p->weight->method->strip(p->weight, p->kern, 0, 0, NULL, &none);
+  if (p->form >= 0 && p->kern->strip_dots[p->form] == NULL)
+    p->form = -1; /* decoded by the method */
   p->fused = p->form >= 0 && in->m <= FUSED_ROWS;
   fixed &= p->fused;
   /* Of a row: floats, integers of half their size, a scale for each unit. */

@@ -19,12 +19,13 @@
     lqi_##name##_f32_c, lqi_##name##_f16_##isa, lqi_##name##_bf16_##isa \
   }
 
-/* The look-up in 256 values gains nothing from vectors of 16, until they can permute bytes. */
+/* The look-up in 256 values gains nothing from vectors of 16, until they can permute bytes. NULL:
+ * rows are better decoded by q8_decode first. */
 #define STRIPS(name, isa, book8) \
   { \
     [LQI_FORM_BOOK4] = lqi_##name##_book4_##isa, [LQI_FORM_LOW4] = lqi_##name##_low4_##isa, \
     [LQI_FORM_LOW3] = lqi_##name##_low3_##isa, [LQI_FORM_LOW2] = lqi_##name##_low2_##isa, \
-    [LQI_FORM_BOOK8] = lqi_##name##_book8_##book8, [LQI_FORM_U8] = lqi_##name##_u8_##isa, \
+    [LQI_FORM_BOOK8] = book8, [LQI_FORM_U8] = lqi_##name##_u8_##isa, \
     [LQI_FORM_I8] = lqi_##name##_i8_##isa, [LQI_FORM_F32] = lqi_##name##_f32_##isa, \
     [LQI_FORM_F16] = lqi_##name##_f16_##isa, [LQI_FORM_BF16] = lqi_##name##_bf16_##isa \
   }
@@ -62,8 +63,8 @@ static const struct lqi_kernels kernels_c = {
     .narrow = FLOATS(narrow, c),
     .pair = FLOATS(pair, c),
     .dots = lqi_dots_c,
-    .strip_pair = STRIPS(strip_pair, c, c),
-    .strip_dots = STRIPS(strip_dots, c, c),
+    .strip_pair = STRIPS(strip_pair, c, lqi_strip_pair_book8_c),
+    .strip_dots = STRIPS(strip_dots, c, lqi_strip_dots_book8_c),
     .fix = lqi_fix_c,
     .fixed_dots = FIXED(c),
     .spread = lqi_spread_c,
@@ -94,8 +95,8 @@ static const struct lqi_kernels kernels_avx2 = {
     .narrow = HALVES(narrow, avx2),
     .pair = FLOATS(pair, avx2),
     .dots = lqi_dots_avx2,
-    .strip_pair = STRIPS(strip_pair, avx2, avx2),
-    .strip_dots = STRIPS(strip_dots, avx2, avx2),
+    .strip_pair = STRIPS(strip_pair, avx2, lqi_strip_pair_book8_avx2),
+    .strip_dots = STRIPS(strip_dots, avx2, lqi_strip_dots_book8_avx2),
     .fix = lqi_fix_avx2,
     .fixed_dots = FIXED(avx2),
     .spread = lqi_spread_avx2,
@@ -124,8 +125,8 @@ static const struct lqi_kernels kernels_avx512 = {
     .narrow = HALVES(narrow, avx512),
     .pair = FLOATS(pair, avx512),
     .dots = lqi_dots_avx512,
-    .strip_pair = STRIPS(strip_pair, avx512, avx2),
-    .strip_dots = STRIPS(strip_dots, avx512, avx2),
+    .strip_pair = STRIPS(strip_pair, avx512, lqi_strip_pair_book8_avx2),
+    .strip_dots = STRIPS(strip_dots, avx512, lqi_strip_dots_book8_avx2),
     .fix = lqi_fix_avx512,
     .fixed_dots = FIXED(avx512),
     .spread = lqi_spread_avx512,
@@ -145,10 +146,11 @@ static const struct lqi_kernels kernels_avx512 = {
   .absmax = FLOATS(absmax, avx512), .i8_encode = FLOATS(i8_encode, avx512), \
   .i8_decode = FLOATS(i8_decode, avx512), .widen = HALVES(widen, avx512), \
   .narrow = HALVES(narrow, avx512), .pair = FLOATS(pair, avx512), .dots = lqi_dots_avx512, \
-  .strip_pair = STRIPS(strip_pair, avx512, avx512vbmi), \
-  .strip_dots = STRIPS(strip_dots, avx512, avx512vbmi), .fix = lqi_fix_avx512, \
-  .fixed_dots = FIXED(avx512vbmi), .spread = lqi_spread_avx512, .deviation = lqi_deviation_avx512, \
-  .dots_i8 = lqi_dots_i8_avx512vbmi, .tiles = TILES(avx512, avx2, 8, 48, 16, 24, 8)
+  .strip_pair = STRIPS(strip_pair, avx512, lqi_strip_pair_book8_avx512vbmi), \
+  .strip_dots = STRIPS(strip_dots, avx512, lqi_strip_dots_book8_avx512vbmi), \
+  .fix = lqi_fix_avx512, .fixed_dots = FIXED(avx512vbmi), .spread = lqi_spread_avx512, \
+  .deviation = lqi_deviation_avx512, .dots_i8 = lqi_dots_i8_avx512vbmi, \
+  .tiles = TILES(avx512, avx2, 8, 48, 16, 24, 8)
 
 static const struct lqi_kernels kernels_avx512vbmi = {KERNELS_AVX512VBMI};
 
@@ -186,10 +188,10 @@ static const struct lqi_kernels kernels_neon = {
     .narrow = HALVES(narrow, neon),
     .pair = FLOATS(pair, neon),
     .dots = lqi_dots_neon,
-    .strip_pair = STRIPS(strip_pair, neon, c),
-    .strip_dots = STRIPS(strip_dots, neon, c),
-    .fix = lqi_fix_c,
-    .fixed_dots = FIXED(c),
+    .strip_pair = STRIPS(strip_pair, neon, NULL),
+    .strip_dots = STRIPS(strip_dots, neon, NULL),
+    .fix = lqi_fix_neon,
+    .fixed_dots = FIXED(neon),
     .spread = lqi_spread_neon,
     .deviation = lqi_deviation_neon,
     .dots_i8 = lqi_dots_i8_neon,

@@ -155,7 +155,8 @@ struct lqi_strip {
 typedef void lqi_strip_pair_fn(const struct lqi_strip *w, size_t rows, size_t n, float *out,
                                size_t stride);
 
-/* Their products with m paired rows of x, m <= LQI_STRIP_M: out[j * stride + r]. */
+/* Their products with m paired rows of x, m <= LQI_STRIP_M: out[j * stride + r]. Both kernels of a
+ * form may be NULL in the table of a level: it decodes such rows faster in the usual way. */
 #define LQI_STRIP_M 4
 typedef void lqi_strip_dots_fn(const struct lqi_strip *w, size_t rows, size_t n, const float *x,
                                size_t x_stride, size_t m, float *out, size_t stride);
