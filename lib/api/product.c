@@ -20,10 +20,10 @@
 /* Rows of x that pass over a decoded band at a time, and columns; multiples of every kernel's tile.
  */
 #define X_ROWS 48
-#define X_COLUMNS 512
+#define X_COLUMNS 1024
 
-/* Most rows of x whose products decode in registers, each LQI_STRIP_M of them anew. */
-#define FUSED_ROWS 8
+/* Most rows of x that are multiplied in fixed point: a promise of libquant.h. */
+#define FIXED_ROWS 8
 
 /* Fewest rows of x for which tiles of bf16 are worth their padding. */
 #define TILE_ROWS_LEAST 16
@@ -342,8 +342,8 @@ static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par
     p->form = p->weight->method->strip(p->weight, p->kern, 0, 0, NULL, &none);
   if (p->form >= 0 && p->kern->strip_dots[p->form] == NULL)
     p->form = -1; /* decoded by the method */
-  p->fused = p->form >= 0 && in->m <= FUSED_ROWS;
-  fixed &= p->fused;
+  p->fused = p->form >= 0 && in->m <= p->kern->strip_rows;
+  fixed &= p->fused && in->m <= FIXED_ROWS;
   /* Of a row: floats, integers of half their size, a scale for each unit. */
   row = p->x_stride + (fixed ? k / 2 + k / LQI_UNIT : 0);
   if (lqi_mul_overflows(most * sizeof(float), row, &bytes))

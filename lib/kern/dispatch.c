@@ -65,6 +65,7 @@ static const struct lqi_kernels kernels_c = {
     .dots = lqi_dots_c,
     .strip_pair = STRIPS(strip_pair, c, lqi_strip_pair_book8_c),
     .strip_dots = STRIPS(strip_dots, c, lqi_strip_dots_book8_c),
+    .strip_rows = 4,
     .fix = lqi_fix_c,
     .fixed_dots = FIXED(c),
     .spread = lqi_spread_c,
@@ -97,6 +98,7 @@ static const struct lqi_kernels kernels_avx2 = {
     .dots = lqi_dots_avx2,
     .strip_pair = STRIPS(strip_pair, avx2, lqi_strip_pair_book8_avx2),
     .strip_dots = STRIPS(strip_dots, avx2, lqi_strip_dots_book8_avx2),
+    .strip_rows = 8,
     .fix = lqi_fix_avx2,
     .fixed_dots = FIXED(avx2),
     .spread = lqi_spread_avx2,
@@ -127,6 +129,7 @@ static const struct lqi_kernels kernels_avx512 = {
     .dots = lqi_dots_avx512,
     .strip_pair = STRIPS(strip_pair, avx512, lqi_strip_pair_book8_avx2),
     .strip_dots = STRIPS(strip_dots, avx512, lqi_strip_dots_book8_avx2),
+    .strip_rows = 16,
     .fix = lqi_fix_avx512,
     .fixed_dots = FIXED(avx512),
     .spread = lqi_spread_avx512,
@@ -146,7 +149,7 @@ static const struct lqi_kernels kernels_avx512 = {
   .absmax = FLOATS(absmax, avx512), .i8_encode = FLOATS(i8_encode, avx512), \
   .i8_decode = FLOATS(i8_decode, avx512), .widen = HALVES(widen, avx512), \
   .narrow = HALVES(narrow, avx512), .pair = FLOATS(pair, avx512), .dots = lqi_dots_avx512, \
-  .strip_pair = STRIPS(strip_pair, avx512, lqi_strip_pair_book8_avx512vbmi), \
+  .strip_pair = STRIPS(strip_pair, avx512, lqi_strip_pair_book8_avx512vbmi), .strip_rows = 16, \
   .strip_dots = STRIPS(strip_dots, avx512, lqi_strip_dots_book8_avx512vbmi), \
   .fix = lqi_fix_avx512, .fixed_dots = FIXED(avx512vbmi), .spread = lqi_spread_avx512, \
   .deviation = lqi_deviation_avx512, .dots_i8 = lqi_dots_i8_avx512vbmi, \
@@ -190,6 +193,7 @@ static const struct lqi_kernels kernels_neon = {
     .dots = lqi_dots_neon,
     .strip_pair = STRIPS(strip_pair, neon, NULL),
     .strip_dots = STRIPS(strip_dots, neon, NULL),
+    .strip_rows = 8,
     .fix = lqi_fix_neon,
     .fixed_dots = FIXED(neon),
     .spread = lqi_spread_neon,

@@ -57,11 +57,8 @@ LQI_INLINE LQI_AVX512 void dots512_tile(struct lqi_rows a, size_t m, struct lqi_
   for (size_t k = 0; k < n; k += 16) {
     __m512 v[4];
     X86_UNROLL
-    for (size_t i = 0; i < m; i++) {
+    for (size_t i = 0; i < m; i++)
       v[i] = _mm512_loadu_ps(a.from + i * a.stride + k);
-      /* rows of the next tile: short pieces that no prefetcher of the machine follows */
-      _mm_prefetch((const char *)(a.from + (m + i) * a.stride + k), _MM_HINT_T0);
-    }
     X86_UNROLL
     for (size_t j = 0; j < rows; j++) {
       __m512 w = _mm512_loadu_ps(b.from + j * b.stride + k);

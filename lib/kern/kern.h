@@ -372,6 +372,7 @@ struct lqi_kernels {
   lqi_dots_fn *dots;
   lqi_strip_pair_fn *strip_pair[LQI_FORMS];
   lqi_strip_dots_fn *strip_dots[LQI_FORMS];
+  uint32_t strip_rows; /* of x, up to which strip_dots is faster than decoding to memory first */
   lqi_fix_fn *fix;
   lqi_fixed_dots_fn *fixed_dots[LQI_FORMS];
   lqi_blocks_fn *blocks_bf16, *blocks_i8;
