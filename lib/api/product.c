@@ -342,8 +342,8 @@ static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par
     p->form = p->weight->method->strip(p->weight, p->kern, 0, 0, NULL, &none);
   if (p->form >= 0 && p->kern->strip_dots[p->form] == NULL)
     p->form = -1; /* decoded by the method */
-  p->fused = p->form >= 0 && in->m <= p->kern->strip_rows;
-  fixed &= p->fused && in->m <= FIXED_ROWS;
+  fixed &= p->form >= 0 && in->m <= FIXED_ROWS;
+  p->fused = fixed || (p->form >= 0 && in->m <= p->kern->strip_rows);
   /* Of a row: floats, integers of half their size, a scale for each unit. */
   row = p->x_stride + (fixed ? k / 2 + k / LQI_UNIT : 0);
   if (lqi_mul_overflows(most * sizeof(float), row, &bytes))
