@@ -133,9 +133,9 @@ LQI_INLINE LQI_AVX512VBMI void dots8_vnni_ahead(const struct dots8_vnni *p, size
   if (LQI_LIKELY(p->ahead_rows == m))
     X86_UNROLL
   for (size_t i = 0; i < m; i++)
-    _mm_prefetch((const char *)(ahead + i * p->a_stride), _MM_HINT_T0);
+    _mm_prefetch((const char *)(ahead + i * p->a_stride), _MM_HINT_T1);
   else for (size_t i = 0; i < p->ahead_rows; i++)
-      _mm_prefetch((const char *)(ahead + i * p->a_stride), _MM_HINT_T0);
+      _mm_prefetch((const char *)(ahead + i * p->a_stride), _MM_HINT_T1);
 }
 
 /* m rows of a (6, 4 or 1) by `rows` rows of b (4 or 1), constants where this is inlined. */
@@ -212,8 +212,11 @@ LQI_INLINE LQI_AVX512VBMI void dots8_vnni_rows(struct lqi_bytes a, size_t m, str
     size_t piece = n - k < DOTS8_VNNI_PIECE ? n - k : DOTS8_VNNI_PIECE;
     struct dots8_vnni p = {.a = a.from + k, .a_stride = a.stride, .n = piece, .add = k != 0};
     struct lqi_bytes rest = {b.from + k, b.stride, b.count};
+    /* Few rows of x: W comes from memory, and is asked for early enough for that. */
+    p.ahead = a.from + k + m * a.stride;
     k += piece;
-    p.ahead = k < n ? a.from + k : a.from + m * a.stride;
+    if (m == DOTS8_VNNI_A)
+      p.ahead = k < n ? a.from + k : a.from + m * a.stride;
     dots8_vnni_strips(&p, m, rest, out, stride);
   } while (k < n);
 }
