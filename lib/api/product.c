@@ -14,8 +14,9 @@
 
 #include <string.h>
 
-/* Rows of x that are paired at a time. */
+/* Rows of x that are paired at a time, and floats of them: what a third-level cache keeps. */
 #define X_BLOCK 512
+#define X_BLOCK_FLOATS (UINT64_C(1) << 21)
 
 /* Rows of x that pass over a decoded band at a time, and columns; multiples of every kernel's tile.
  */
@@ -31,6 +32,7 @@
 /* Rows of W at a time, where none is decoded to work space and where they are. */
 #define FUSED_BAND 64
 #define DECODED_BAND 32
+#define DECODED_LEAST 16
 
 struct product {
   const struct lqi_store *weight;
@@ -196,12 +198,12 @@ static void product_task(void *arg, uint32_t index)
   }
 }
 
-/* How many rows of W at a time: of decoded ones as many as stay in a second-level cache, but whole
- * tiles. */
+/* How many rows of W at a time: of decoded ones as many as stay in a second-level cache, but so
+ * many that x, which passes over each band, need not come faster than a third level gives it. */
 static uint64_t band_of(const struct product *p)
 {
   uint64_t band = (UINT64_C(1) << 16) / (p->weight->shape.cols | 1) / 4 * 4;
-  band = band < 4 ? 4 : band > DECODED_BAND ? DECODED_BAND : band;
+  band = band < DECODED_LEAST ? DECODED_LEAST : band > DECODED_BAND ? DECODED_BAND : band;
   return lqi_min_u64(p->fused ? FUSED_BAND : band, p->rows);
 }
 
@@ -329,10 +331,17 @@ static lq_status multiply_tiles(const struct lqi_mem *mem, const struct lqi_par 
   return s;
 }
 
+static uint64_t x_block(uint64_t m, uint64_t k)
+{
+  uint64_t rows = X_BLOCK_FLOATS / (k | 1) / X_ROWS * X_ROWS;
+  rows = rows < X_ROWS ? X_ROWS : lqi_min_u64(rows, X_BLOCK);
+  return lqi_min_u64(m, rows);
+}
+
 static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par *par,
                                  struct product *p, const struct input *in)
 {
-  uint64_t k = p->weight->shape.cols, most = lqi_min_u64(in->m, X_BLOCK), row, bytes;
+  uint64_t k = p->weight->shape.cols, most = x_block(in->m, k), row, bytes;
   struct lqi_strip none;
   int fixed = in->fast && k % LQI_UNIT == 0;
   void *y = p->y;
