@@ -713,7 +713,7 @@ LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row,
  * them in f32, products are accumulated in f32 in an order that depends on K alone, and rounded
  * once to y_dtype: the same bits for any method that holds the same values, any number of threads,
  * any m and any machine. x, y and bias do not overlap. LQ_E_ARGUMENT, LQ_E_SHAPE (a stride below
- * its row), LQ_E_MEMORY (work space: x in f32, up to 512 rows at a time, and some rows of W a thread).
+ * its row), LQ_E_MEMORY (work space: 512 rows of x in f32 at most, some rows of W a thread).
  */
 LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x,
                            uint64_t x_stride, const float *bias, int32_t y_dtype, void *y,
