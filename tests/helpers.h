@@ -149,6 +149,22 @@ static inline void *decode(const lq_tensor *t, int32_t dtype)
   return NULL;
 }
 
+/* Whether two tensors have the same native planes, to the byte. */
+static inline int same_planes(const lq_tensor *a, const lq_tensor *b)
+{
+  uint32_t n = a && b ? lq_tensor_plane_count(a, LQ_LAYOUT_NATIVE) : 0;
+  if (n == 0 || n != lq_tensor_plane_count(b, LQ_LAYOUT_NATIVE))
+    return 0;
+  for (uint32_t i = 0; i < n; i++) {
+    lq_plane p = {.size = sizeof p}, q = {.size = sizeof q};
+    if (lq_tensor_plane(a, LQ_LAYOUT_NATIVE, i, &p) ||
+        lq_tensor_plane(b, LQ_LAYOUT_NATIVE, i, &q) || p.bytes != q.bytes ||
+        strcmp(p.name, q.name) || (p.bytes && memcmp(p.data, q.data, (size_t)p.bytes)))
+      return 0;
+  }
+  return 1;
+}
+
 /* ---- numbers, written apart from the library's own conversions ---- */
 
 static inline float float_of_bits(uint32_t u)

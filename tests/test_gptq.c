@@ -63,21 +63,6 @@ static lq_tensor *usual(const char *options)
   return t;
 }
 
-static int same_planes(const lq_tensor *a, const lq_tensor *b)
-{
-  uint32_t n = a && b ? lq_tensor_plane_count(a, LQ_LAYOUT_NATIVE) : 0;
-  if (n == 0 || n != lq_tensor_plane_count(b, LQ_LAYOUT_NATIVE))
-    return 0;
-  for (uint32_t i = 0; i < n; i++) {
-    lq_plane p = {.size = sizeof p}, q = {.size = sizeof q};
-    if (lq_tensor_plane(a, LQ_LAYOUT_NATIVE, i, &p) ||
-        lq_tensor_plane(b, LQ_LAYOUT_NATIVE, i, &q) || p.bytes != q.bytes ||
-        strcmp(p.name, q.name) || memcmp(p.data, q.data, (size_t)p.bytes))
-      return 0;
-  }
-  return 1;
-}
-
 static const char *const kinds[] = {
     "bits=4 group_size=64",
     "bits=3 group_size=32 symmetric=0 mse=2.4",

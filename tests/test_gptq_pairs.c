@@ -68,21 +68,6 @@ static lq_tensor *usual(const char *options, double alpha, const float *y)
   return t;
 }
 
-static int same_planes(const lq_tensor *a, const lq_tensor *b)
-{
-  uint32_t n = a && b ? lq_tensor_plane_count(a, LQ_LAYOUT_NATIVE) : 0;
-  if (n == 0 || n != lq_tensor_plane_count(b, LQ_LAYOUT_NATIVE))
-    return 0;
-  for (uint32_t i = 0; i < n; i++) {
-    lq_plane p = {.size = sizeof p}, q = {.size = sizeof q};
-    if (lq_tensor_plane(a, LQ_LAYOUT_NATIVE, i, &p) ||
-        lq_tensor_plane(b, LQ_LAYOUT_NATIVE, i, &q) || p.bytes != q.bytes ||
-        memcmp(p.data, q.data, (size_t)p.bytes))
-      return 0;
-  }
-  return 1;
-}
-
 /* ---- the reference ---- */
 
 /* A case, and all its matrices, [n][n], in the order of rounding. */

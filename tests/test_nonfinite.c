@@ -70,19 +70,6 @@ static void check_report(const lq_quantizer *q, uint64_t count, uint64_t first, 
     CHECK(r.method == method, "report: method %d", r.method);
 }
 
-static int same_planes(const lq_tensor *a, const lq_tensor *b)
-{
-  uint32_t n = lq_tensor_plane_count(a, LQ_LAYOUT_NATIVE);
-  int same = n == lq_tensor_plane_count(b, LQ_LAYOUT_NATIVE);
-  for (uint32_t i = 0; i < n && same; i++) {
-    lq_plane p = {.size = sizeof p}, q = {.size = sizeof q};
-    same = lq_tensor_plane(a, LQ_LAYOUT_NATIVE, i, &p) == LQ_OK &&
-           lq_tensor_plane(b, LQ_LAYOUT_NATIVE, i, &q) == LQ_OK && p.bytes == q.bytes &&
-           !memcmp(p.data, q.data, (size_t)p.bytes);
-  }
-  return same;
-}
-
 /* ---- error ---- */
 
 static void check_error(const char *method, const char *more, int32_t dtype, uint64_t at,

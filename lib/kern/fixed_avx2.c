@@ -310,7 +310,7 @@ LQI_INLINE LQI_AVX2 void fixed256_tiles(const struct lqi_strip *w, struct fixed2
 {
   int16_t table[16] = {0};
   struct fixed256_shape one = {s.form, 1, s.m};
-  float step = s.form == LQI_FORM_I8 ? lqi_f32_from_bits(0x3c010204u) : 1.0f;
+  float step = s.form == LQI_FORM_I8 ? lqi_f32_from_bits(LQI_I8_STEP_BITS) : 1.0f;
   if (s.form == LQI_FORM_BOOK4)
     step = lqi_fixed_book(w->book, table);
   const struct fixed256_book book = fixed256_planes(table);

@@ -198,7 +198,7 @@ LQI_INLINE FIXED512_ISA void FIXED512(dots)(const struct lqi_strip *w, int form,
                                             float *out, size_t stride)
 {
   int16_t table[16] = {0};
-  float step = form == LQI_FORM_I8 ? lqi_f32_from_bits(0x3c010204u) : 1.0f;
+  float step = form == LQI_FORM_I8 ? lqi_f32_from_bits(LQI_I8_STEP_BITS) : 1.0f;
   if (form == LQI_FORM_BOOK4)
     step = lqi_fixed_book(w->book, table);
   __m512i book = _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)table));

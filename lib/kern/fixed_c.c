@@ -8,7 +8,6 @@
 
 #include <math.h>
 
-#define FIXED_I8_BITS 0x3c010204u /* nearest f32 to 1/127 */
 #define FIXED_LEAST 0x1p-100f
 
 float lqi_fixed_book(const float book[16], int16_t out[16])
@@ -85,7 +84,7 @@ LQI_INLINE void fixed_c_dots(const struct lqi_strip *w, int form, size_t rows, s
                              const struct lqi_fixed *x, size_t m, float *out, size_t stride)
 {
   int16_t book[16] = {0};
-  float step = form == LQI_FORM_I8 ? lqi_f32_from_bits(FIXED_I8_BITS) : 1.0f;
+  float step = form == LQI_FORM_I8 ? lqi_f32_from_bits(LQI_I8_STEP_BITS) : 1.0f;
   if (form == LQI_FORM_BOOK4)
     step = lqi_fixed_book(w->book, book);
   for (size_t r = 0; r < rows; r++)

@@ -174,7 +174,7 @@ LQI_INLINE void fixed_neon_dots(const struct lqi_strip *w, int form, size_t rows
                                 const struct lqi_fixed *x, size_t m, float *out, size_t stride)
 {
   int16_t table[16] = {0};
-  float step = form == LQI_FORM_I8 ? lqi_f32_from_bits(0x3c010204u) : 1.0f;
+  float step = form == LQI_FORM_I8 ? lqi_f32_from_bits(LQI_I8_STEP_BITS) : 1.0f;
   if (form == LQI_FORM_BOOK4)
     step = lqi_fixed_book(w->book, table);
   uint8x16_t a = vreinterpretq_u8_s16(vld1q_s16(table));

@@ -76,7 +76,10 @@ typedef float lqi_absmax_fn(const void *x, size_t n);
  */
 typedef void lqi_i8_encode_fn(const void *x, size_t n, float scale, int8_t *codes);
 
-/* out = ((f32)code * stat) * 0x3c010204 (nearest to 1/127), two roundings, then to the output
+/* Nearest f32 to 1/127. */
+#define LQI_I8_STEP_BITS 0x3c010204u
+
+/* out = ((f32)code * stat) * LQI_I8_STEP_BITS, two roundings, then to the output
  * dtype. */
 typedef void lqi_i8_decode_fn(const int8_t *codes, size_t n, float stat, void *out, int stream);
 
@@ -121,7 +124,7 @@ typedef void lqi_dots_fn(struct lqi_rows a, struct lqi_rows b, size_t n, int sta
 /*
  * How a row of coded weights lies in memory. Of the first ones the low bits are those of the even
  * column. Values: book4, book8: scale * book[code]; low2 to low4, u8: scale * (code - zero); i8:
- * ((f32)code * scale) * 0x3c010204, as i8_decode.
+ * ((f32)code * scale) * LQI_I8_STEP_BITS, as i8_decode.
  */
 enum lqi_form {
   LQI_FORM_BOOK4, /* the even column is the high nibble */
@@ -167,9 +170,9 @@ typedef void lqi_strip_dots_fn(const struct lqi_strip *w, size_t rows, size_t n,
  * are integers too: of book4 the book times 16383 over its largest magnitude, of low4 and u8 code -
  * zero, of i8 the code. Chain l sums over the units, rising,
  *   fma((f32)(sum of w q over columns 4l .. 4l + 3 of the unit), f * t, .)
- * where f is the scale of the group, times what the book was divided by (i8: times 0x3c010204). The
- * integer sums are exact, 4 * 16383 * 32767 < 2^31, so every level gives the same bits. Chains are
- * folded as above.
+ * where f is the scale of the group, times what the book was divided by (i8: times
+ * LQI_I8_STEP_BITS). The integer sums are exact, 4 * 16383 * 32767 < 2^31, so every level gives the
+ * same bits. Chains are folded as above.
  */
 #define LQI_UNIT 64
 

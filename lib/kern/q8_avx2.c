@@ -144,7 +144,7 @@ LQI_INLINE LQI_AVX2 size_t q8_avx2_i8_encode(const void *x, int32_t dtype, size_
 
 LQI_INLINE LQI_AVX2 __m256 q8_avx2_i8_value(const uint8_t *codes, __m256 stat)
 {
-  const __m256 step = _mm256_castsi256_ps(_mm256_set1_epi32(0x3c010204));
+  const __m256 step = _mm256_castsi256_ps(_mm256_set1_epi32((int)LQI_I8_STEP_BITS));
   __m256i code = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)codes));
   return _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(code), stat), step);
 }

@@ -232,7 +232,7 @@ LQI_INLINE LQI_AVX512 void q8_avx512_i8_encode(const void *x, int32_t dtype, siz
 
 LQI_INLINE LQI_AVX512 __m512 q8_avx512_i8_value(__m128i codes, __m512 stat)
 {
-  const __m512 step = _mm512_castsi512_ps(_mm512_set1_epi32(0x3c010204));
+  const __m512 step = _mm512_castsi512_ps(_mm512_set1_epi32((int)LQI_I8_STEP_BITS));
   return _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)), stat), step);
 }
 

@@ -80,7 +80,7 @@ LQI_INLINE void i8_encode(const void *x, int32_t dtype, size_t n, float scale, i
 
 LQI_INLINE void i8_decode(const int8_t *codes, size_t n, float stat, int32_t dtype, void *out)
 {
-  float step = lqi_f32_from_bits(0x3c010204u);
+  float step = lqi_f32_from_bits(LQI_I8_STEP_BITS);
   for (size_t i = 0; i < n; i++)
     lqi_store(out, dtype, i, ((float)codes[i] * stat) * step);
 }

@@ -93,7 +93,7 @@ LQI_INLINE size_t q8_neon_i8_encode(const void *x, int32_t dtype, size_t n, floa
 LQI_INLINE size_t q8_neon_i8_decode(const int8_t *codes, size_t n, float stat, int32_t dtype,
                                     void *out)
 {
-  const float step = lqi_f32_from_bits(0x3c010204u);
+  const float step = lqi_f32_from_bits(LQI_I8_STEP_BITS);
   size_t i = 0;
   for (; i + 8 <= n; i += 8) {
     int16x8_t c = vmovl_s8(vld1_s8(codes + i));

@@ -120,7 +120,7 @@ LQI_INLINE LQI_AVX2 struct strip256_pair strip256_load(const float *book, __m256
 LQI_INLINE LQI_AVX2 struct strip256_pair strip256_integers(const struct strip256_grid *grid,
                                                            const uint8_t *codes, int form, size_t k)
 {
-  const __m256 step = _mm256_castsi256_ps(_mm256_set1_epi32(0x3c010204));
+  const __m256 step = _mm256_castsi256_ps(_mm256_set1_epi32((int)LQI_I8_STEP_BITS));
   __m256i even, odd;
   if (form == LQI_FORM_LOW4) {
     odd = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(codes + k / 2)));

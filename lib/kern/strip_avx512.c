@@ -77,7 +77,7 @@ LQI_INLINE LQI_AVX512 struct strip512_pair strip512_look_up(__m512 table, const 
 LQI_INLINE LQI_AVX512 struct strip512_pair strip512_bytes(const struct strip512_grid *grid,
                                                           const uint8_t *codes, int form, size_t k)
 {
-  const __m512 step = _mm512_castsi512_ps(_mm512_set1_epi32(0x3c010204));
+  const __m512 step = _mm512_castsi512_ps(_mm512_set1_epi32((int)LQI_I8_STEP_BITS));
   __m256i two = _mm256_loadu_si256((const void *)(codes + k));
   if (form == LQI_FORM_I8) {
     __m512i odd = _mm512_cvtepi16_epi32(two), even = _mm512_slli_epi32(odd, 24);

@@ -9,9 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Nearest f32 to 1/127. */
-#define STRIP_I8_BITS 0x3c010204u
-
 LQI_INLINE void strip_c_pair(const void *x, int32_t dtype, size_t n, float *out)
 {
   for (size_t k = 0; k < n; k += LQI_PIECE, out += LQI_PIECE)
@@ -94,7 +91,7 @@ LQI_INLINE float strip_c_value(const struct lqi_strip *w, int form, size_t r, si
   const float *grid = w->grid + r * w->grid_step + k / w->group * w->numbers;
   uint32_t code = strip_c_code(row, form, k);
   if (form == LQI_FORM_I8)
-    return (float)(int8_t)code * grid[0] * lqi_f32_from_bits(STRIP_I8_BITS);
+    return (float)(int8_t)code * grid[0] * lqi_f32_from_bits(LQI_I8_STEP_BITS);
   if (form == LQI_FORM_BOOK4 || form == LQI_FORM_BOOK8)
     return w->book[code] * grid[0];
   return grid[0] * ((float)code - grid[1]);

@@ -106,7 +106,7 @@ LQI_INLINE void strip_neon_look_up(const uint8x16_t *plane, uint8x16_t code, flo
 /* Eight codes, in the high bytes of 16 bits: shifted to the top of 32 they convert by 2^-24. */
 LQI_INLINE void strip_neon_i8(const struct strip_neon_grid *grid, uint16x8_t code, float32x4_t *v)
 {
-  const float32x4_t step = vreinterpretq_f32_u32(vdupq_n_u32(0x3c010204));
+  const float32x4_t step = vreinterpretq_f32_u32(vdupq_n_u32(LQI_I8_STEP_BITS));
   int32x4_t a = vreinterpretq_s32_u32(vshll_n_u16(vget_low_u16(code), 16));
   int32x4_t b = vreinterpretq_s32_u32(vshll_high_n_u16(code, 16));
   v[0] = vmulq_f32(vmulq_f32(vcvtq_n_f32_s32(a, 24), grid->scale), step);
