@@ -7,6 +7,7 @@
 #   HARDEN=        build the tool without hardening
 #   V=1            show whole commands
 #   TESTS="..."    what `make check` runs: sources tests/*.c and scripts tests/*.sh
+#   JOBS=N         how many tests run at a time; without it one for each processor
 #   EMULATOR="..." put before each C test program, for another machine's code
 #   PREFIX BINDIR LIBDIR INCLUDEDIR DESTDIR   for install
 
@@ -26,7 +27,8 @@ tool_src := $(file <src/sources.list)
 lib_obj := $(lib_src:%.c=$(BUILD)/%.o)
 tool_obj := $(tool_src:%.c=$(BUILD)/%.o)
 
-TESTS = $(sort $(wildcard tests/test_*.c tests/checkkern.c)) $(sort $(wildcard tests/*.sh))
+# Scripts first: the longest of all are among them.
+TESTS = $(sort $(wildcard tests/*.sh)) $(sort $(wildcard tests/test_*.c tests/checkkern.c))
 test_programs := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter %.c,$(TESTS)))
 tool_tests := $(filter $(BUILD)/tests/test_tool_% $(BUILD)/tests/test_files%,$(test_programs))
 
@@ -139,8 +141,9 @@ demo: $(BUILD)/quant ## quantize the example model and look at the result
 	@echo
 	$(BUILD)/quant bench --quick
 
-# What the tests are told; tests/run starts them one after another.
-export CC CPPFLAGS CFLAGS LDFLAGS OPENMP EMULATOR
+# What the tests are told; tests/run starts them.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+export JOBS CC CPPFLAGS CFLAGS LDFLAGS OPENMP EMULATOR
 export LQ_BUILD = $(abspath $(BUILD))
 export LQ_VECTORS = $(abspath tests/vectors)
 export LIBQUANT = $(abspath $(BUILD)/$(so))
