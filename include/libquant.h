@@ -231,7 +231,13 @@ enum {
  *          machine. With X the largest |x| of 64 columns, s the scale of a weight's block and M the
  *          largest of its code book, each product x w is off by at most
  *            |w| X / 65000 + |x| s M / 32000  (nf4, fp4),   |w| X / 65000  (affine, int8),
- *          beside what the f32 sums round. A row of x that holds NaN or infinity gives NaN.
+ *          beside what the f32 sums round.
+ *          More rows, of nf4, fp4, int8 and affine with blocks that are multiples of 32 and divide
+ *          the columns, where the processor multiplies bytes in fours (levels avxvnni, avx512vbmi,
+ *          dotprod, i8mm): the same in 8-bit integers; those levels give the same bits, others
+ *          compute as EXACT. X is of 64 columns, of 32 where blocks are no multiples of 64:
+ *            |w| X / 250 + |x| s M / 250  (nf4, fp4),   |w| X / 250  (affine, int8).
+ *          A row of x that holds NaN or infinity gives NaN in fixed point and in 8 bits.
  *          From 16 rows of x on, after lq_cpu_request("amx"): x and weights rounded to bf16, each
  *          product off by at most |w x| / 128; the same bits for any number of threads, but not
  *          those of other machines.
@@ -407,14 +413,15 @@ LQ_API const char *lq_build_info(void);
 /* A short English sentence for a status code; "unknown status" for any other number. */
 LQ_API const char *lq_status_string(lq_status status);
 
-/* The level of kernels in force: "scalar", "avx2", "avx512", "avx512vbmi", "amx" or
- * "neon". */
+/* The level of kernels in force: "scalar", "avx2", "avxvnni", "avx512", "avx512vbmi", "amx",
+ * "neon", "dotprod" or "i8mm". */
 LQ_API const char *lq_cpu_features(void);
 
 /*
  * Caps the kernels of the whole process at a level named as above; NULL or "max" lifts the cap. For
- * tests and measurements: results do not change, only speed. LQ_E_UNSUPPORTED if the machine does
- * not reach that level, LQ_E_ARGUMENT for an unknown name. Not during others.
+ * tests and measurements: results do not change, but for LQ_COMPUTE_FAST, only speed.
+ * LQ_E_UNSUPPORTED if the machine does not have that level, LQ_E_ARGUMENT for an unknown name. Not
+ * during others.
  */
 LQ_API lq_status lq_cpu_limit(const char *level);
 

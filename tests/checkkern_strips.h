@@ -162,6 +162,75 @@ static void check_fixed_dots(const struct lqi_kernels *k, const struct lqi_kerne
         s.columns, m);
 }
 
+enum { BYTES_MOST = 12 * LQI_UNIT };
+
+static void check_strip_bytes(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  (void)d;
+  struct strip_case s = random_strip();
+  if (k->strip_bytes[s.form] == NULL)
+    return;
+  size_t n = s.columns, stride = n + random_below(9),
+         count = s.rows ? (s.rows - 1) * stride + n : 0;
+  uint8_t *want = place(&expected[0], count, 1, 0), *got = place(&output[0], count, 1, 1);
+  c->strip_bytes[s.form](&s.w, s.rows, n, want, stride);
+  k->strip_bytes[s.form](&s.w, s.rows, n, got, stride);
+  for (size_t r = 0; r < s.rows; r++)
+    CHECK(!memcmp(want + r * stride, got + r * stride, n), "form %d, row %zu of %zu", s.form, r, n);
+}
+
+/* 16 rows of random bytes by the integers of x. */
+static void check_byte_products(const struct lqi_kernels *k, const struct lqi_kernels *c,
+                                const struct lqi_byte_x *x, size_t m)
+{
+  size_t n = x->n, group = x->unit;
+  while (n % (2 * group) == 0 && random_below(2))
+    group *= 2;
+  size_t numbers = 1 + random_below(2), all = n / group * numbers * LQI_BYTE_ROWS;
+  uint8_t *bytes = place(&input[0], LQI_BYTE_ROWS * n, 1, random_shift());
+  float *grid = place(&input[1], all, 4, random_shift());
+  for (size_t i = 0; i < LQI_BYTE_ROWS * n; i++)
+    bytes[i] = (uint8_t)rng_u64(&seed);
+  for (size_t i = 0; i < all; i++)
+    grid[i] = numbers == 2 && i / LQI_BYTE_ROWS % 2 ? (float)random_below(257)
+                                                    : random_value(NORMAL, 0.05f);
+  struct lqi_byte_w w = {bytes, grid, numbers, group, random_value(NORMAL, 1.0f)};
+  size_t gap = LQI_BYTE_ROWS + random_below(3), count = m ? (m - 1) * gap + LQI_BYTE_ROWS : 0;
+  float *want = place(&expected[0], count, 4, 0), *got = place(&output[0], count, 4, 1);
+  c->byte_dots(&w, x, m, want, gap);
+  k->byte_dots(&w, x, m, got, gap);
+  for (size_t j = 0; j < m; j++)
+    CHECK(same_floats(got + j * gap, want + j * gap, 0, LQI_BYTE_ROWS), "row %zu of %zu, n %zu", j,
+          m, n);
+}
+
+static void check_byte_dots(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+{
+  (void)d;
+  if (k->byte_dots == NULL)
+    return;
+  static int8_t q[2][LQI_BYTE_PANEL * BYTES_MOST];
+  static int32_t minus[2][LQI_BYTE_PANEL * BYTES_MOST / 32];
+  size_t unit = random_below(2) ? 64 : 32, n = unit * (1 + random_below(12));
+  size_t m = random_below(LQI_BYTE_PANEL + 1), scales = n / unit * LQI_BYTE_PANEL;
+  float *x = place(&input[2], m * n, 4, random_shift());
+  fill(x, 0, m * n, 64, NULL, 0);
+  float *t[2] = {place(&expected[1], scales, 4, 0), place(&output[1], scales, 4, 1)};
+  struct lqi_byte_x want = {q[0], t[0], minus[0], n, unit}, got = {q[1], t[1], minus[1], n, unit};
+  for (size_t i = 0; i < scales; i++)
+    t[0][i] = t[1][i] = 0;
+  memset(q, 0, sizeof q);
+  memset(minus, 0, sizeof minus);
+  for (size_t j = 0; j < m; j++) {
+    c->byte_round(x + j * n, n, &want, j);
+    k->byte_round(x + j * n, n, &got, j);
+  }
+  CHECK(same_floats(t[1], t[0], 0, scales) && !memcmp(q[0], q[1], sizeof q[0]) &&
+            !memcmp(minus[0], minus[1], sizeof minus[0]),
+        "integers of %zu rows of %zu", m, n);
+  check_byte_products(k, c, &want, m);
+}
+
 static void time_pair(const struct lqi_kernels *k, uint32_t d, const struct work *w)
 {
   k->pair[d](w->x, w->n, w->y);

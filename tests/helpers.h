@@ -17,9 +17,10 @@
 static char test_options[64];
 static lq_parallel_fn test_parallel;
 
-static const char *const test_levels[] = {"scalar", "avx2", "avx512", "avx512vbmi", "amx", "neon"};
+static const char *const test_levels[] = {"scalar", "avx2", "avxvnni", "avx512", "avx512vbmi",
+                                          "amx",    "neon", "dotprod", "i8mm"};
 
-enum { TEST_LEVELS = 6 };
+enum { TEST_LEVELS = 9 };
 
 /* Caps the kernels at level i; 0 if this machine or build does not reach it. */
 static inline int test_level(int i)

@@ -40,7 +40,7 @@ findings()
       below["layout"] = " core kern linalg method "
       below["api"] = " core kern linalg method layout "
       plain = " limits.h float.h math.h stddef.h stdint.h string.h stdarg.h stdatomic.h stdbool.h stdalign.h "
-      alone["lib/core/cpu.c"] = " cpuid.h "
+      alone["lib/core/cpu.c"] = " cpuid.h sys/auxv.h "
       alone["lib/core/mem.c"] = " stdlib.h "
       alone["lib/core/par.c"] = " omp.h "
     }

@@ -15,7 +15,7 @@ failed=0
 
 # What may be called.
 cat >"$scratch/allowed" <<'END'
-memcpy memmove memset memcmp bcmp memchr strlen strcmp strncmp strchr strrchr
+getauxval memcpy memmove memset memcmp bcmp memchr strlen strcmp strncmp strchr strrchr
 malloc calloc realloc free aligned_alloc
 fabs fabsf sqrt sqrtf floor floorf ceil ceilf rint rintf nearbyint nearbyintf round roundf trunc truncf lrint lrintf
 exp expf exp2 exp2f log logf log2 log2f log10 log10f pow powf tanh tanhf erf erff erfc erfcf ldexp ldexpf

@@ -939,7 +939,7 @@ def set_threads(n):
 
 
 def cpu_features():
-    """The kernels in force: "scalar", "avx2", "avx512", "avx512vbmi", "amx" or "neon"."""
+    """The level of kernels in force: "scalar", "avx2", "avx512vbmi", "neon", ..."""
     return _lib.lq_cpu_features().decode()
 
 

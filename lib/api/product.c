@@ -9,7 +9,7 @@
  * stay in a second-level cache, and all of x passes over it in pieces of columns that stay in the
  * first. The sums have the same order either way.
  */
-#include "handle.h"
+#include "product.h"
 #include "product_tiles.h"
 
 #include <string.h>
@@ -42,10 +42,7 @@ struct product {
   const float *x; /* [m, x_stride] paired */
   uint64_t x_stride;
   struct lqi_fixed fixed; /* the same in fixed point, or q NULL */
-  const float *bias;
-  int32_t y_dtype;
-  void *y;
-  uint64_t y_stride;
+  struct lqi_output out;
   int form;          /* of W's rows, or -1 */
   int fused;         /* codes are decoded in registers */
   uint64_t band;     /* rows of W at a time */
@@ -95,19 +92,18 @@ static uint64_t cut_room(const struct product *p, uint32_t index, struct product
   return lqi_ceil_div(floats * sizeof(float), LQI_ALIGNMENT) * LQI_ALIGNMENT;
 }
 
-/* tile[rows][band] + bias to rows first .. of y at column n. */
-static void store_tile(const struct product *p, float *tile, uint64_t first, uint64_t rows,
-                       uint64_t n, uint64_t count)
+void lqi_product_store(const struct lqi_output *out, float *sums, uint64_t apart, uint64_t first,
+                       uint64_t rows, uint64_t n, uint64_t count)
 {
-  for (uint64_t i = 0; i < rows; i++, tile += p->band) {
-    if (p->bias != NULL)
+  for (uint64_t i = 0; i < rows; i++, sums += apart) {
+    if (out->bias != NULL)
       for (uint64_t j = 0; j < count; j++)
-        tile[j] += p->bias[n + j];
-    void *y = lqi_element_mut(p->y, p->y_dtype, (first + i) * p->y_stride + n);
-    if (p->y_dtype == LQ_F32)
-      memcpy(y, tile, count * sizeof *tile);
+        sums[j] += out->bias[n + j];
+    void *y = lqi_element_mut(out->y, out->dtype, (first + i) * out->stride + n);
+    if (out->dtype == LQ_F32)
+      memcpy(y, sums, count * sizeof *sums);
     else
-      p->kern->narrow[lqi_float_index(p->y_dtype)](tile, (size_t)count, y);
+      out->kern->narrow[lqi_float_index(out->dtype)](sums, (size_t)count, y);
   }
 }
 
@@ -120,7 +116,7 @@ static void fused_band(const struct product *p, const struct lqi_strip *strip,
     p->kern->strip_dots[p->form](strip, (size_t)count, (size_t)p->weight->shape.cols,
                                  p->x + i * p->x_stride, (size_t)p->x_stride, (size_t)m, room->tile,
                                  (size_t)p->band);
-    store_tile(p, room->tile, i, m, n, count);
+    lqi_product_store(&p->out, room->tile, p->band, i, m, n, count);
   }
 }
 
@@ -138,7 +134,7 @@ static void fixed_band(const struct product *p, const struct lqi_strip *strip,
     m = lqi_min_u64(LQI_STRIP_M, p->m - i);
     p->kern->fixed_dots[p->form](strip, (size_t)count, stride, &x, (size_t)m, room->tile,
                                  (size_t)p->band);
-    store_tile(p, room->tile, i, m, n, count);
+    lqi_product_store(&p->out, room->tile, p->band, i, m, n, count);
   }
 }
 
@@ -172,7 +168,7 @@ static void decoded_band(const struct product *p, const struct product_room *roo
       p->kern->dots(a, b, (size_t)columns, stage, room->sums, room->tile, (size_t)p->band);
       c += columns;
     } while (c < k);
-    store_tile(p, room->tile, i, rows, n, count);
+    lqi_product_store(&p->out, room->tile, p->band, i, rows, n, count);
   }
 }
 
@@ -231,16 +227,8 @@ static lq_status run_product(const struct lqi_mem *mem, const struct lqi_par *pa
   return LQ_OK;
 }
 
-/* The caller's x, of which X_BLOCK rows at a time are paired and multiplied. */
-struct input {
-  uint64_t m, stride;
-  int32_t dtype;
-  const void *x;
-  int fast;
-};
-
 /* Rows i .. of x to `room`; behind them, if p->fixed has a stride, the same in fixed point. */
-static void take_rows(struct product *p, const struct input *in, uint64_t i, float *room)
+static void take_rows(struct product *p, const struct lqi_input *in, uint64_t i, float *room)
 {
   uint64_t k = p->weight->shape.cols;
   for (uint64_t r = 0; r < p->m; r++) {
@@ -270,13 +258,14 @@ static void load_bf16(void *arg, uint64_t row, uint64_t count, uint64_t step, ui
 static void store_bf16(void *arg, uint32_t task, uint64_t i, uint64_t m, uint64_t n, uint64_t count,
                        float *sums)
 {
+  const struct product *p = arg;
   (void)task;
-  store_tile(arg, sums, i, m, n, count);
+  lqi_product_store(&p->out, sums, p->band, i, m, n, count);
 }
 
 /* A panel of rows i .. of x, by way of `rows`, where they are bf16 of whole steps. */
-static void pack_bf16(const struct product *p, const struct input *in, uint64_t i, uint64_t count,
-                      uint64_t steps, uint16_t *rows, float *wide, uint8_t *panel)
+static void pack_bf16(const struct product *p, const struct lqi_input *in, uint64_t i,
+                      uint64_t count, uint64_t steps, uint16_t *rows, float *wide, uint8_t *panel)
 {
   const uint64_t k = p->weight->shape.cols, stride = steps * LQI_TILE_STEP / 2;
   for (uint64_t r = 0; r < count; r++) {
@@ -295,7 +284,7 @@ static void pack_bf16(const struct product *p, const struct input *in, uint64_t 
 }
 
 static lq_status multiply_tiles(const struct lqi_mem *mem, const struct lqi_par *par,
-                                struct product *p, const struct input *in)
+                                struct product *p, const struct lqi_input *in)
 {
   const uint64_t k = p->weight->shape.cols, most = lqi_min_u64(in->m, X_BLOCK);
   const uint64_t steps = lqi_ceil_div(k, LQI_TILE_STEP / 2), row = steps * LQI_TILE_STEP;
@@ -316,12 +305,12 @@ static lq_status multiply_tiles(const struct lqi_mem *mem, const struct lqi_par 
                          .arg = p,
                          .load = load_bf16,
                          .store = store_bf16};
-  void *y = p->y;
+  void *y = p->out.y;
   lq_status s = LQ_OK;
   p->band = LQI_TILE_ROWS;
   for (uint64_t i = 0; i < in->m && s == LQ_OK; i += t.m) {
     t.m = lqi_min_u64(most, in->m - i);
-    p->y = lqi_element_mut(y, p->y_dtype, i * p->y_stride);
+    p->out.y = lqi_element_mut(y, p->out.dtype, i * p->out.stride);
     for (uint64_t r = 0; r < t.m; r += LQI_TILE_ROWS)
       pack_bf16(p, in, i + r, lqi_min_u64(LQI_TILE_ROWS, t.m - r), steps, rows, wide,
                 x + lqi_tiles_x_bytes(r, steps));
@@ -339,12 +328,12 @@ static uint64_t x_block(uint64_t m, uint64_t k)
 }
 
 static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par *par,
-                                 struct product *p, const struct input *in)
+                                 struct product *p, const struct lqi_input *in)
 {
   uint64_t k = p->weight->shape.cols, most = x_block(in->m, k), row, bytes;
   struct lqi_strip none;
   int fixed = in->fast && k % LQI_UNIT == 0;
-  void *y = p->y;
+  void *y = p->out.y;
   lq_status s = LQ_OK;
   p->x_stride = apart(k);
   if (p->weight->method->strip != NULL && k != 0 && k % LQI_PIECE == 0)
@@ -367,7 +356,7 @@ static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par
   }
   for (uint64_t i = 0; i < in->m && s == LQ_OK; i += p->m) {
     p->m = lqi_min_u64(most, in->m - i);
-    p->y = lqi_element_mut(y, p->y_dtype, i * p->y_stride);
+    p->out.y = lqi_element_mut(y, p->out.dtype, i * p->out.stride);
     take_rows(p, in, i, x);
     s = run_product(mem, par, p, product_task);
   }
@@ -394,24 +383,25 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
   if (m == 0 || rows == 0)
     return LQ_OK;
   struct lqi_par par = lqi_par_of(how);
-  struct input in = {.m = m,
-                     .stride = x_stride,
-                     .dtype = x_dtype,
-                     .x = x,
-                     .fast = how != NULL && how->compute == LQ_COMPUTE_FAST};
-  struct product p = {
-      .weight = &weight->store,
-      .kern = lqi_kernels(),
-      .form = -1,
-      .first = first_row,
-      .rows = rows,
-      .bias = bias,
-      .y_dtype = y_dtype,
-      .y = y,
-      .y_stride = y_stride,
-  };
+  struct lqi_input in = {.weight = &weight->store,
+                         .kern = lqi_kernels(),
+                         .first = first_row,
+                         .rows = rows,
+                         .m = m,
+                         .stride = x_stride,
+                         .dtype = x_dtype,
+                         .x = x,
+                         .fast = how != NULL && how->compute == LQ_COMPUTE_FAST};
+  struct product p = {.weight = in.weight,
+                      .kern = in.kern,
+                      .form = -1,
+                      .first = first_row,
+                      .rows = rows,
+                      .out = {in.kern, bias, y_dtype, y, y_stride}};
   if (in.fast && m >= TILE_ROWS_LEAST && p.kern->blocks_bf16 != NULL && shape->cols != 0)
     return multiply_tiles(&weight->mem, &par, &p, &in);
+  if (in.fast && m > FIXED_ROWS && lqi_takes_bytes(&in))
+    return lqi_multiply_bytes(&weight->mem, &par, &in, &p.out);
   return multiply_blocks(&weight->mem, &par, &p, &in);
 }
 

@@ -25,6 +25,13 @@
 #define LQI_NEON 0
 #endif
 
+/* Whether the compiler lets one function use them; clang before 16 hides their names. */
+#if LQI_NEON && (!defined(__clang__) || __clang_major__ >= 16)
+#define LQI_DOTPROD 1
+#else
+#define LQI_DOTPROD 0
+#endif
+
 #if LQI_X86 && defined(__x86_64__)
 #define LQI_AMX 1
 #else
@@ -38,10 +45,14 @@
  */
 #if LQI_X86
 #define LQI_AVX2 __attribute__((target("avx2,fma,f16c")))
+#define LQI_AVXVNNI __attribute__((target("avx2,fma,f16c,avxvnni")))
 #define LQI_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
 #define LQI_AVX512VBMI \
   __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi," \
                         "avx512vnni")))
+#elif LQI_DOTPROD
+#define LQI_SDOT __attribute__((target("arch=armv8.2-a+dotprod")))
+#define LQI_SMMLA __attribute__((target("arch=armv8.2-a+dotprod+i8mm")))
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)

@@ -12,15 +12,19 @@
 
 #if LQI_X86
 #include <cpuid.h>
+#elif LQI_DOTPROD && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
-static const char *const level_names[LQI_LEVEL_COUNT] = {"scalar",     "avx2", "avx512",
-                                                         "avx512vbmi", "amx",  "neon"};
+static const char *const level_names[LQI_LEVEL_COUNT] = {
+    "scalar", "avx2", "avxvnni", "avx512", "avx512vbmi", "amx", "neon", "dotprod", "i8mm"};
 
-/* Both hold level + 1, 0 meaning "not yet known" and "no cap". Every writer of `detected` writes
- * the same value. */
-static _Atomic int detected;
+/* Bits of the levels that the processor has, 0: not yet known; every writer sets the same ones. The
+ * cap is a level + 1, 0: none. */
+static _Atomic unsigned detected;
 static _Atomic int limit;
+
+#define BIT(level) (1u << LQI_LEVEL_##level)
 
 #if LQI_X86
 
@@ -38,20 +42,25 @@ static int has(uint64_t word, uint64_t mask)
 }
 
 /* The instruction set alone is not enough: the operating system must save the registers (XCR0). */
-static enum lqi_level detect(void)
+static unsigned detect(void)
 {
-  unsigned a, b, c, d;
+  unsigned a, b, c, d, levels = BIT(SCALAR);
   const unsigned fma_osxsave_avx_f16c = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0 || !has(c, fma_osxsave_avx_f16c))
-    return LQI_LEVEL_SCALAR;
+    return levels;
   uint64_t xcr0 = read_xcr0();
   if (!has(xcr0, 0x6) || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || !has(b, 1u << 5))
-    return LQI_LEVEL_SCALAR;
+    return levels;
   const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
-  if (!has(xcr0, 0xe6) || !has(b, f_dq_bw_vl))
-    return LQI_LEVEL_AVX2;
   const unsigned vbmi_vnni = 1u << 1 | 1u << 11;
-  return has(c, vbmi_vnni) ? LQI_LEVEL_AVX512VBMI : LQI_LEVEL_AVX512;
+  levels |= BIT(AVX2);
+  if (has(xcr0, 0xe6) && has(b, f_dq_bw_vl)) {
+    levels |= BIT(AVX512);
+    levels |= has(c, vbmi_vnni) ? BIT(AVX512VBMI) : 0;
+  }
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && has(a, 1u << 4))
+    levels |= BIT(AVXVNNI);
+  return levels;
 }
 
 /* The processor's tiles, and that the system knows their registers. */
@@ -59,40 +68,55 @@ static int has_amx(void)
 {
   unsigned a, b, c, d;
   const unsigned bf16_tile_int8 = 1u << 22 | 1u << 24 | 1u << 25;
-  return detect() == LQI_LEVEL_AVX512VBMI && has(read_xcr0(), 0x60000) &&
+  return has(detect(), BIT(AVX512VBMI)) && has(read_xcr0(), 0x60000) &&
          __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && has(d, bf16_tile_int8);
 }
 
 #elif LQI_NEON
 
-static enum lqi_level detect(void)
+/* Part of the base architecture; the products of bytes are not. */
+static unsigned detect(void)
 {
-  return LQI_LEVEL_NEON; /* part of the base architecture of aarch64 */
+  unsigned levels = BIT(SCALAR) | BIT(NEON);
+#if LQI_DOTPROD && defined(__linux__)
+  const unsigned long dotprod = 1ul << 20, i8mm = 1ul << 13;
+  if (getauxval(AT_HWCAP) & dotprod)
+    levels |= BIT(DOTPROD) | (getauxval(AT_HWCAP2) & i8mm ? BIT(I8MM) : 0);
+#endif
+  return levels;
 }
 
 #else
 
-static enum lqi_level detect(void)
+static unsigned detect(void)
 {
-  return LQI_LEVEL_SCALAR;
+  return BIT(SCALAR);
 }
 
 #endif
 
-static enum lqi_level detected_level(void)
+static unsigned detected_levels(void)
 {
-  int level = atomic_load_explicit(&detected, memory_order_relaxed);
-  if (level == 0) {
-    level = (int)detect() + 1;
-    atomic_store_explicit(&detected, level, memory_order_relaxed);
+  unsigned levels = atomic_load_explicit(&detected, memory_order_relaxed);
+  if (levels == 0) {
+    levels = detect();
+    atomic_fetch_or_explicit(&detected, levels, memory_order_relaxed);
   }
-  return (enum lqi_level)(level - 1);
+  return levels;
+}
+
+int lqi_cpu_has(int level)
+{
+  return level >= 0 && level < LQI_LEVEL_COUNT && detected_levels() >> level & 1u;
 }
 
 enum lqi_level lqi_cpu_level(void)
 {
-  int cap = atomic_load_explicit(&limit, memory_order_relaxed);
-  return cap != 0 ? (enum lqi_level)(cap - 1) : detected_level();
+  int level = atomic_load_explicit(&limit, memory_order_relaxed) - 1;
+  if (level < 0)
+    for (level = LQI_LEVEL_COUNT - 1; !lqi_cpu_has(level);)
+      level--;
+  return (enum lqi_level)level;
 }
 
 const char *lqi_level_name(enum lqi_level level)
@@ -129,21 +153,12 @@ LQ_API lq_status lq_cpu_request(const char *level)
 {
   if (level == NULL || strcmp(level, level_names[LQI_LEVEL_AMX]) != 0)
     return LQ_E_ARGUMENT;
-  if (detected_level() == LQI_LEVEL_AMX)
+  if (lqi_cpu_has(LQI_LEVEL_AMX))
     return LQ_OK;
   if (!amx_granted())
     return LQ_E_UNSUPPORTED;
-  atomic_store_explicit(&detected, (int)LQI_LEVEL_AMX + 1, memory_order_relaxed);
+  atomic_fetch_or_explicit(&detected, BIT(AMX), memory_order_relaxed);
   return LQ_OK;
-}
-
-/* A level that stands on another family's ladder is not below ours: NEON is no cap for a machine
- * with AVX2. */
-static int reaches(enum lqi_level machine, enum lqi_level asked)
-{
-  if (asked == LQI_LEVEL_SCALAR || asked == machine)
-    return 1;
-  return machine != LQI_LEVEL_NEON && asked < machine;
 }
 
 LQ_API lq_status lq_cpu_limit(const char *level)
@@ -154,7 +169,7 @@ LQ_API lq_status lq_cpu_limit(const char *level)
   }
   for (int i = 0; i < LQI_LEVEL_COUNT; i++)
     if (strcmp(level, level_names[i]) == 0) {
-      if (!reaches(detected_level(), (enum lqi_level)i))
+      if (!lqi_cpu_has(i))
         return LQ_E_UNSUPPORTED;
       atomic_store_explicit(&limit, i + 1, memory_order_relaxed);
       return LQ_OK;

@@ -22,14 +22,6 @@ LQI_INLINE LQI_AVX2 __m256i dots8_avx2_load(const uint8_t *p, __m128i offset)
   return _mm256_cvtepi8_epi16(_mm_xor_si128(_mm_loadu_si128((const void *)p), offset));
 }
 
-LQI_INLINE LQI_AVX2 int32_t dots8_avx2_fold(__m256i sum)
-{
-  __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-  four = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 1));
-  return _mm_cvtsi128_si32(four);
-}
-
 /* One step of 16 columns. */
 LQI_INLINE LQI_AVX2 void dots8_avx2_step(const uint8_t *a, size_t a_stride, size_t m,
                                          const uint8_t *b, size_t b_stride, size_t rows,
@@ -76,7 +68,7 @@ LQI_INLINE LQI_AVX2 void dots8_avx2_tile(struct lqi_bytes a, size_t m, struct lq
   for (size_t j = 0; j < rows; j++)
     X86_UNROLL
   for (size_t i = 0; i < m; i++)
-    out[j * stride + i] = dots8_avx2_fold((__m256i)sum[j][i]);
+    out[j * stride + i] = avx2_fold_i32((__m256i)sum[j][i]);
   if (whole == n)
     return;
   for (size_t j = 0; j < rows; j++)

@@ -49,6 +49,15 @@ LQI_INLINE LQI_AVX2 __m256i avx2_to_halves(__m256 a, __m256 b, int32_t dtype, in
   return _mm256_permute4x64_epi64(both, 0xd8);
 }
 
+/* The sum of eight integers. */
+LQI_INLINE LQI_AVX2 int32_t avx2_fold_i32(__m256i sum)
+{
+  __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+  four = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 1));
+  return _mm_cvtsi128_si32(four);
+}
+
 LQI_INLINE LQI_AVX2 void avx2_put(void *to, __m256i bits, int stream)
 {
   if (stream)

@@ -65,6 +65,11 @@ LQI_INLINE float lqi_reciprocal(float m)
   lqi_fix_fn lqi_fix_##isa; \
   lqi_fixed_dots_fn lqi_fixed_dots_book4_##isa, lqi_fixed_dots_low4_##isa, \
       lqi_fixed_dots_u8_##isa, lqi_fixed_dots_i8_##isa; \
+  lqi_byte_round_fn lqi_byte_round_##isa; \
+  lqi_strip_bytes_fn lqi_strip_bytes_book4_##isa, lqi_strip_bytes_low4_##isa, \
+      lqi_strip_bytes_low3_##isa, lqi_strip_bytes_low2_##isa, lqi_strip_bytes_u8_##isa, \
+      lqi_strip_bytes_i8_##isa; \
+  lqi_byte_dots_fn lqi_byte_dots_##isa; \
   lqi_spread_fn lqi_spread_##isa; \
   lqi_deviation_fn lqi_deviation_##isa; \
   lqi_dots_i8_fn lqi_dots_i8_##isa; \
@@ -85,8 +90,10 @@ void lqi_tile_edge_sum(const float *p, size_t columns, double *c, size_t ldc, si
 void lqi_tile_edge_f64(const double *p, size_t columns, double *c, size_t ldc, size_t m, size_t n,
                        int mode);
 
-/* amx.c */
+/* What only some levels have of their own. */
 lqi_blocks_fn lqi_blocks_bf16_amx, lqi_blocks_i8_amx;
+lqi_byte_dots_fn lqi_byte_dots_avxvnni, lqi_byte_dots_dotprod;
+lqi_dots_i8_fn lqi_dots_i8_avxvnni, lqi_dots_i8_dotprod, lqi_dots_i8_i8mm;
 
 LQI_DECLARE_KERNELS(c);
 LQI_DECLARE_KERNELS(avx2);

@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef struct bench_options {
@@ -99,6 +100,7 @@ static const bench_case all_cases[] = {
     {BENCH_MATMUL, "nf4", false, LQ_F32, 16, true},
     {BENCH_MATMUL, "nf4", false, LQ_F32, 64, true},
     {BENCH_MATMUL, "nf4", false, LQ_F32, 512, true},
+    {BENCH_MATMUL, "affine", false, LQ_F32, 512, true},
     {BENCH_MATMUL_INT8, "int8", false, LQ_F32, 1, false},
     {BENCH_MATMUL_INT8, "int8", false, LQ_F32, 16, false},
     {BENCH_MATMUL_INT8, "int8", false, LQ_F32, 64, false},
@@ -137,13 +139,22 @@ typedef struct bench {
   buf text;
 } bench;
 
+/* What a product could reach in the kind of numbers that it is computed in. */
+static double multiply_rate(const part *p, const bench_case *c)
+{
+  bool bytes = c->op == BENCH_MATMUL_INT8 || (c->fast && c->rows > 8);
+
+  if (c->fast && c->rows >= 16 && strcmp(lq_cpu_features(), "amx") == 0)
+    return p->limit.bf16;
+  return bytes ? p->limit.i8 : p->limit.f32;
+}
+
 /* Memory, or for a product the multipliers, whichever takes longer. */
 static double share_of_limit(const part *p, const bench_case *c, const bench_result *r)
 {
   double memory =
       (double)r->bytes_in / limits_read(&p->limit) + (double)r->bytes_out / limits_write(&p->limit);
-  double rate = c->op == BENCH_MATMUL_INT8 ? p->limit.i8 : c->fast ? p->limit.bf16 : p->limit.f32;
-  double multipliers = r->operations / rate;
+  double multipliers = r->operations / multiply_rate(p, c);
 
   return (multipliers > memory ? multipliers : memory) / r->seconds;
 }

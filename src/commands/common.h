@@ -37,7 +37,8 @@ typedef struct common {
 #define COMMON_CPU(verb_type) \
   { \
     .name = "cpu", .type = ARGS_TEXT, .value = "LEVEL", .field = offsetof(verb_type, common.cpu), \
-    .help = "use no instructions beyond scalar, avx2, avx512, avx512vbmi, amx or neon" \
+    .help = "use no instructions beyond scalar, avx2, avxvnni, avx512, avx512vbmi, amx, neon, " \
+            "dotprod or i8mm" \
   }
 #define COMMON_JSON(verb_type) \
   { \

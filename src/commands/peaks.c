@@ -72,7 +72,11 @@ static int wide_pass(peak which)
   }
   vnni |= amx;
   avx512 |= amx;
-  if (!avx512 && !level_is("avx2"))
+  if (level_is("avxvnni") && which == PEAK_I8) {
+    LOOP("%{vex%} vpdpbusd", "ymm");
+    return 32;
+  }
+  if (!avx512 && !level_is("avx2") && !level_is("avxvnni"))
     return 0;
   if (which != PEAK_I8 && avx512)
     LOOP("vfmadd231ps", "zmm");
