@@ -207,6 +207,9 @@ enum {
                                from whole words, as GPTQModel does with 2, 4 and 8 bits; it matters
                                where one is 0 */
   LQ_KEY_THRESHOLD = 300,   /* int8: columns with a magnitude at or above it are outliers; 0: off */
+  LQ_KEY_ABSMAX = 301,      /* int8: the absmax of every row, for activations whose range was
+                               observed before (static scales); what lies beyond is clamped; 0: each
+                               row's own */
   LQ_KEY_MSE = 310,         /* affine: exponent of the search for ranges, 2.4 usual; 0: none */
   LQ_KEY_ORDER = 400,       /* gptq, choice: none, activation, groups; default activation */
   LQ_KEY_STATIC_GROUPS = 401, /* gptq: 1: scales are those of the weights before any is rounded, and

@@ -284,11 +284,13 @@ def fast_products(rng):
         check(np.array_equal(t.matmul(x[:1], mode="fast"), fast[:1]), f"{method}, fast, one row")
         half = t.matmul(x[:8], mode="fast", out_dtype="f16")
         check(np.array_equal(half, fast.astype(np.float16)), f"{method}, fast, f16")
-        for rows, keys in ((9, {}), (24, {"transpose": True})):
-            g = x[:rows, :24] if keys else x[:rows]
-            g = np.ascontiguousarray(g)
-            same_bits = np.array_equal(t.matmul(g, mode="fast", **keys), t.matmul(g, **keys))
-            check(same_bits, f"{method}, fast, {rows} rows {keys}")
+        g = np.ascontiguousarray(x[:, :24])
+        same_bits = np.array_equal(t.matmul(g, mode="fast", transpose=True), t.matmul(g, transpose=True))
+        check(same_bits, f"{method}, fast, transposed")
+        sums = np.abs(x).astype(np.float64) @ (np.abs(decoded) + np.abs(decoded).max()).T
+        size = np.abs(decoded).sum(1) * magnitude / 250 + sums / 250
+        off = np.abs(t.matmul(x, mode="fast") - x.astype(np.float64) @ decoded.T)
+        check(np.all(off <= size), f"{method}, fast, 24 rows: {np.max(off / size)} of the bound")
     t, u = lq.quantize(w, "int8"), lq.quantize(x, "int8")
     check(np.array_equal(t.matmul(u, mode="fast"), t.matmul(u)), "int8 by int8, fast")
     expected = t.matmul(u)

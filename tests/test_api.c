@@ -210,25 +210,12 @@ static void check_f64_key(lq_config *config, const lq_key_info *k)
 
 static void test_keys(void)
 {
-  static const int32_t known[] = {LQ_KEY_METHOD,
-                                  LQ_KEY_BLOCK_SIZE,
-                                  LQ_KEY_NESTED,
-                                  LQ_KEY_NESTED_BLOCK_SIZE,
-                                  LQ_KEY_BITS,
-                                  LQ_KEY_GROUP_SIZE,
-                                  LQ_KEY_SYMMETRIC,
-                                  LQ_KEY_COMPAT,
-                                  LQ_KEY_NONFINITE,
-                                  LQ_KEY_ZERO_BORROW,
-                                  LQ_KEY_THRESHOLD,
-                                  LQ_KEY_MSE,
-                                  LQ_KEY_STORAGE,
-                                  LQ_KEY_ORDER,
-                                  LQ_KEY_STATIC_GROUPS,
-                                  LQ_KEY_DAMPING,
-                                  LQ_KEY_INPUT_CORRECTION,
-                                  LQ_KEY_COMPUTE,
-                                  LQ_KEY_THREADS};
+  static const int32_t known[] = {
+      LQ_KEY_METHOD,    LQ_KEY_BLOCK_SIZE,       LQ_KEY_NESTED,    LQ_KEY_NESTED_BLOCK_SIZE,
+      LQ_KEY_BITS,      LQ_KEY_GROUP_SIZE,       LQ_KEY_SYMMETRIC, LQ_KEY_COMPAT,
+      LQ_KEY_NONFINITE, LQ_KEY_ZERO_BORROW,      LQ_KEY_THRESHOLD, LQ_KEY_ABSMAX,
+      LQ_KEY_MSE,       LQ_KEY_STORAGE,          LQ_KEY_ORDER,     LQ_KEY_STATIC_GROUPS,
+      LQ_KEY_DAMPING,   LQ_KEY_INPUT_CORRECTION, LQ_KEY_COMPUTE,   LQ_KEY_THREADS};
   const uint32_t count = sizeof known / sizeof *known;
   lq_config *config = new_config("");
   lq_key_info k = {.size = sizeof k};

@@ -528,6 +528,48 @@ static void check_outliers(int32_t dtype, uint64_t rows, uint64_t columns, float
   lq_cpu_limit(NULL);
 }
 
+/* Static scales: every row has the given absmax, and what lies beyond is clamped to it. */
+static void test_given_absmax(int32_t dtype, const char *options, float absmax)
+{
+  const uint64_t dims[2] = {5, 300}, n = 5 * 300;
+  test_in("%s, dtype %d", options, dtype);
+  fill(n, dtype, 0);
+  void *data = array_of(source, n, dtype);
+  lq_tensor *t = quantize_array(dtype, 2, dims, data, options);
+  lq_plane codes, scales;
+  if (t && CHECK(find_plane(t, LQ_LAYOUT_NATIVE, "codes", &codes) &&
+                     find_plane(t, LQ_LAYOUT_NATIVE, "scales", &scales),
+                 "planes")) {
+    uint64_t bad = 0, beyond = 0;
+    for (uint64_t i = 0; i < n; i++) {
+      float x = value_at(data, dtype, i), scale = (1.0f / absmax) * 127.0f;
+      float v = x > absmax ? absmax : x < -absmax ? -absmax : x;
+      beyond += v != x;
+      bad += ((const int8_t *)codes.data)[i] != (int)nearbyintf(v * scale);
+    }
+    CHECK(bad == 0, "%d codes differ", (int)bad);
+    CHECK(beyond != 0 && beyond < n, "%d values beyond", (int)beyond);
+    for (int r = 0; r < 5; r++)
+      CHECK(((const float *)scales.data)[r] == absmax, "scale of row %d", r);
+  }
+  lq_tensor_destroy(t);
+  free(data);
+}
+
+static void test_refused_absmax(void)
+{
+  static const char *const options[] = {"method=nf4 absmax=1", "method=affine absmax=1",
+                                        "method=int8 absmax=1 compat=bitsandbytes-cpu"};
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+    lq_config *config = new_config(options[i]);
+    lq_quantizer *q = NULL;
+    test_in("%s", options[i]);
+    CHECK(lq_quantizer_create(config, &q) == LQ_E_ARGUMENT && q == NULL, "accepted");
+    CHECK(strstr(lq_config_error_text(config), "absmax"), "%s", lq_config_error_text(config));
+    lq_config_destroy(config);
+  }
+}
+
 int main(void)
 {
   for (int m = 0; m < TABLES; m++)
@@ -537,6 +579,9 @@ int main(void)
     test_kinds(&tables[m]);
     test_shapes(&tables[m]);
   }
+  for (int d = 0; d < 3; d++)
+    test_given_absmax(LQ_F32 + d, "method=int8 absmax=0.75", 0.75f);
+  test_refused_absmax();
   test_inner_blocks();
   test_odd_blocks();
   test_int8();

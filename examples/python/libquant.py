@@ -5,7 +5,7 @@
     t = lq.quantize(w, "nf4", nested=True)      # w: numpy float32, float16, or uint16 bits of bf16
     t.bits_per_weight                           # 4.13
     w2 = t.dequantize()                         # numpy float32
-    y = t.matmul(x)                             # x @ w2.T; mode="fast" for 16-bit fixed point
+    y = t.matmul(x)                             # x @ w2.T; mode="fast" for fixed point or 8-bit integers
     x = t.matmul(y, transpose=True)             # y @ w2, for gradients
     t.planes("bitsandbytes")                    # {"weight": ..., "weight.absmax": ..., ...}
     t = lq.from_planes("bitsandbytes", arrays)  # and back
@@ -576,8 +576,8 @@ class Tensor:
         integers, and out_dtype "i32" gives it unscaled (default "f32").
 
         mode: "exact" computes in f32, with the same bits on every machine. "fast" permits 16-bit fixed point for up to
-        8 rows of x, and bf16 from 16 rows on after request_cpu("amx"); libquant.h bounds the error at
-        LQ_KEY_COMPUTE. Where neither applies, also with transpose and with an int8 Tensor, it is "exact".
+        8 rows of x, for more 8-bit integers, or bf16 from 16 rows on after request_cpu("amx"); libquant.h bounds the
+        errors at LQ_KEY_COMPUTE. Where neither applies, also with transpose and with an int8 Tensor, it is "exact".
         """
         if transpose and bias is not None:
             raise Error(_ARGUMENT, "transpose=True takes no bias")
@@ -666,6 +666,7 @@ def quantize(
     *,
     dtype=None,
     threshold=None,
+    absmax=None,
     nonfinite=None,
     nested_block_size=None,
     mse=None,
@@ -678,6 +679,7 @@ def quantize(
     nested       quantize the scales too; nested_block_size of them share one of the second level (256)
     compat       "bitsandbytes-cpu": byte for byte what that program makes; "gptq" for affine
     threshold    int8: columns with a magnitude at or above it stay dense
+    absmax       int8: the absmax of every row, known before; None: each row's own
     nonfinite    what to do with NaN and infinity: "error" (default), "saturate", "keep" or "propagate"
     bits         affine: 2, 3, 4 or 8
     group_size   affine: columns of a row that share a scale; -1: all of them
@@ -698,6 +700,7 @@ def quantize(
         nested=nested or None,
         compat=compat,
         threshold=threshold,
+        absmax=absmax,
         nonfinite=nonfinite,
         nested_block_size=nested_block_size,
         mse=mse,

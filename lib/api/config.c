@@ -9,6 +9,7 @@
 #include "../core/decimal.h"
 #include "../method/registry.h"
 
+#include <float.h>
 #include <string.h>
 
 #define COMPAT_CHOICES "none|bitsandbytes-cpu|gptq"
@@ -62,6 +63,8 @@ static const struct key keys[] = {
      "layout gptq: 1: zero points had 1 taken from whole words, as GPTQModel does"},
     {LQ_KEY_THRESHOLD, LQ_TYPE_F64, "threshold", 0, 0, 0, 65504.0, 0, NULL, AT(threshold),
      "int8: magnitude from which a column stays dense; 0: off"},
+    {LQ_KEY_ABSMAX, LQ_TYPE_F64, "absmax", 0, 0, 0, FLT_MAX, 0, NULL, AT(absmax),
+     "int8: the absmax of every row, known before; what lies beyond is clamped; 0: its own"},
     {LQ_KEY_MSE, LQ_TYPE_F64, "mse", 0, 0, 0, 8.0, 0, NULL, AT(mse),
      "affine: exponent of the error that ranges are searched by, 2.4 usual; 0: full ranges"},
     {LQ_KEY_ORDER, LQ_TYPE_CHOICE, "order", LQ_ORDER_NONE, LQ_ORDER_GROUPS, LQ_ORDER_ACTIVATION, 0,

@@ -15,7 +15,7 @@ struct lq_config {
   int64_t method, block_size, nested, nested_block_size, compat, nonfinite;
   int64_t bits, group_size, symmetric, zero_borrow;
   int64_t storage, order, static_groups, compute;
-  double threshold, mse, damping, input_correction;
+  double threshold, absmax, mse, damping, input_correction;
   struct lqi_text error;
 };
 

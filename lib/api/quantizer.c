@@ -28,6 +28,10 @@ static lq_status check_foreign(const lq_config *c, const struct lqi_method *m, i
     foreign = "group_size";
   else if (!groupwise && c->symmetric != 1)
     foreign = "symmetric 0";
+  else if (m->id != LQ_INT8 && c->threshold != 0.0)
+    foreign = "threshold";
+  else if (m->id != LQ_INT8 && c->absmax != 0.0)
+    foreign = "absmax";
   else if (!groupwise && !chosen && c->mse != 0.0)
     foreign = "mse";
   else if (!groupwise && c->compat == LQ_COMPAT_GPTQ)
@@ -69,6 +73,7 @@ static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_te
       .compat = (int32_t)c->compat,
       .nonfinite = (int32_t)c->nonfinite,
       .threshold = (float)c->threshold,
+      .absmax = (float)c->absmax,
       .bits = (uint32_t)c->bits,
       .group_size = c->group_size > 0 ? (uint32_t)c->group_size : 0,
       .symmetric = (int32_t)c->symmetric,

@@ -36,8 +36,6 @@ static lq_status affine_check(const struct lqi_params *params, struct lqi_text *
     return lqi_fail(why, LQ_E_ARGUMENT, "bits of affine must be 2, 3, 4 or 8", NULL);
   if (params->group_size % 8 != 0)
     return lqi_fail(why, LQ_E_ARGUMENT, "group_size must be -1 or a multiple of 8", NULL);
-  if (params->threshold != 0.0f)
-    return lqi_fail(why, LQ_E_ARGUMENT, "threshold belongs to int8, not to affine", NULL);
   if (params->compat == LQ_COMPAT_GPTQ && params->nested_block_size != 0)
     return lqi_fail(why, LQ_E_ARGUMENT, "compat gptq has no nested scales", NULL);
   return LQ_OK;

@@ -40,9 +40,6 @@ lq_status lqi_blockwise_check(const struct lqi_params *params, struct lqi_text *
       !lqi_is_reference_block_size(params->block_size))
     return lqi_fail(why, LQ_E_ARGUMENT, "bitsandbytes-cpu takes block sizes 32, 64, 128 to 4096",
                     NULL);
-  if (params->threshold != 0.0f)
-    return lqi_fail(why, LQ_E_ARGUMENT, "threshold belongs to int8, not to ",
-                    params->storage->name);
   return LQ_OK;
 }
 

@@ -10,6 +10,9 @@
  * threshold, elements of at least that magnitude are outliers: they do not count for the absmax,
  * and the columns they stand in have code 0 and keep their values in a dense plane [rows,
  * outliers]. The reference stores the list of columns alone, and so does compat.
+ *
+ * With an absmax that is given, as for activations that were observed before, every row has that
+ * one, and what lies beyond becomes the largest code.
  */
 #include "registry.h"
 
@@ -20,7 +23,8 @@
 
 static lq_status int8_check(const struct lqi_params *params, struct lqi_text *why)
 {
-  (void)params, (void)why;
+  if (params->absmax != 0.0f && params->compat != LQ_COMPAT_NONE)
+    return lqi_fail(why, LQ_E_ARGUMENT, "absmax does not go with compat", NULL);
   return LQ_OK;
 }
 
@@ -114,6 +118,12 @@ static float inlier_absmax(struct lqi_job *job, uint64_t first, float threshold)
   return m;
 }
 
+static void clamp_to(float *v, size_t n, float m)
+{
+  for (size_t i = 0; i < n; i++)
+    v[i] = v[i] > m ? m : v[i] < -m ? -m : v[i];
+}
+
 static void keep_outliers(struct lqi_job *job, uint64_t row)
 {
   struct lqi_store *store = job->store;
@@ -130,8 +140,8 @@ static void keep_outliers(struct lqi_job *job, uint64_t row)
   }
 }
 
-/* A row that the kernel cannot take in one go: outliers, a tiny absmax, or values that are not
- * finite. */
+/* A row that the kernel cannot take in one go: outliers, a tiny or a given absmax, or values that
+ * are not finite. */
 static void encode_rare_row(struct lqi_job *job, uint64_t row, float m, float threshold)
 {
   struct lqi_store *store = job->store;
@@ -146,6 +156,8 @@ static void encode_rare_row(struct lqi_job *job, uint64_t row, float m, float th
     lqi_load_chunk(job, first + i, n, m, v);
     if (threshold != 0.0f)
       drop_outliers(v, n, threshold);
+    if (job->params->absmax != 0.0f)
+      clamp_to(v, n, m);
     for (size_t j = 0; j < n; j++)
       v[j] *= boost;
     job->kern->i8_encode[0](v, n, scale, codes + i);
@@ -164,8 +176,11 @@ static void encode_row(struct lqi_job *job, uint64_t row)
   if (!lqi_is_finite(m) && policy != LQ_NONFINITE_PROPAGATE)
     lqi_note_nonfinite(job, first, cols);
   if (job->params->threshold != 0.0f) {
-    float threshold = threshold_in(job);
-    encode_rare_row(job, row, inlier_absmax(job, first, threshold), threshold);
+    float threshold = threshold_in(job), given = job->params->absmax;
+    m = given != 0.0f ? given : inlier_absmax(job, first, threshold);
+    encode_rare_row(job, row, m, threshold);
+  } else if (job->params->absmax != 0.0f) {
+    encode_rare_row(job, row, job->params->absmax, 0.0f);
   } else if (!lqi_is_finite(m) && policy == LQ_NONFINITE_SATURATE) {
     encode_rare_row(job, row, lqi_finite_absmax(job, first, cols), 0.0f);
   } else if (m > 0.0f && m < TINY) {

@@ -27,6 +27,7 @@ struct lqi_params {
   int32_t compat;             /* LQ_COMPAT_* */
   int32_t nonfinite;          /* LQ_NONFINITE_*, never AUTO */
   float threshold;            /* 0: no outlier columns */
+  float absmax;               /* of every row; 0: its own */
   uint32_t bits;              /* of one code, where the method leaves a choice */
   uint32_t group_size;        /* columns of a row under one scale; 0: the whole row, or no groups */
   int32_t symmetric;          /* zero points are in the middle and not stored */

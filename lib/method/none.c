@@ -11,13 +11,6 @@
 /* Elements converted at a time between two half formats, on the stack. */
 #define CONVERT_AT_ONCE 128
 
-static lq_status none_check(const struct lqi_params *params, struct lqi_text *why)
-{
-  if (params->threshold != 0.0f)
-    return lqi_fail(why, LQ_E_ARGUMENT, "threshold belongs to int8, not to none", NULL);
-  return LQ_OK;
-}
-
 static void none_layout(const struct lqi_store *store, uint64_t bytes[LQI_PLANES])
 {
   bytes[LQI_CODES] = store->shape.count * lqi_dtype_size(store->dtype);
@@ -72,7 +65,6 @@ const struct lqi_method lqi_method_none = {
     .id = LQ_NONE,
     .name = "none",
     .text = "f32, f16 or bf16 as they are",
-    .check = none_check,
     .layout = none_layout,
     .units = none_units,
     .encode = none_encode,
