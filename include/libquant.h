@@ -103,11 +103,15 @@
  *              (LQ_KEY_NONFINITE).
  *   Errors     Functions return LQ_OK or a negative code; results come through the last pointer,
  *              which is set to NULL or zero on failure. Nothing aborts, prints or exits. A call
- *              that failed may be repeated.
+ *              that failed may be repeated. NULL for a handle or an array that is needed is
+ *              LQ_E_ARGUMENT; functions that return no status give 0, NULL or a text then.
  *   Memory     Every allocation goes through the lq_alloc given at creation, if one was given.
- *   Threads    Each function states one of: "any thread" (no shared state), "one thread per handle"
- *              (a handle that is being changed belongs to one thread at a time; const handles may
- *              be shared), or "not during others".
+ *   Threads    Each function ends with one of: "any thread" (no shared state), "one thread per
+ *              handle" (a handle that is being changed belongs to one thread at a time; const
+ *              handles may be shared), or "not during others".
+ *
+ * lib/libquant.sym says which version brought a function; `make docs` and `make man` turn what
+ * stands here into a page for each.
  *
  * Terms: N rows (output features), K columns (input features), block: consecutive elements under
  * one scale, absmax: the largest magnitude in a block, which is its scale. f16 and bf16 values
@@ -402,108 +406,135 @@ typedef struct lq_key_info {
   const char *text;    /* one line */
 } lq_key_info;
 
-/* ---- About the library. Any thread. Since 0.1. ---- */
+/* ---- About the library ---- */
 
-/* LQ_VERSION_NUMBER of the library that is running, major * 10000 + minor * 100 + patch. */
+/* LQ_VERSION_NUMBER of the library that is running, major * 10000 + minor * 100 + patch. Any
+ * thread. */
 LQ_API int32_t lq_version_number(void);
 
-/* The same as text, "0.1.0". */
+/* The same as text, "0.1.0". Any thread. */
 LQ_API const char *lq_version_string(void);
 
-/* Lines of text for bug reports: version, methods, instruction sets compiled in, threading. */
+/* Lines of text for bug reports: version, methods, instruction sets compiled in, threading.
+ * Any thread. */
 LQ_API const char *lq_build_info(void);
 
-/* A short English sentence for a status code; "unknown status" for any other number. */
+/* A short English sentence for a status code; "unknown status" for any other number. Any thread. */
 LQ_API const char *lq_status_string(lq_status status);
 
 /* The level of kernels in force: "scalar", "avx2", "avxvnni", "avx512", "avx512vbmi", "amx",
- * "neon", "dotprod" or "i8mm". */
+ * "neon", "dotprod" or "i8mm". Any thread. */
 LQ_API const char *lq_cpu_features(void);
 
 /*
- * Caps the kernels of the whole process at a level named as above; NULL or "max" lifts the cap. For
- * tests and measurements: results do not change, but for LQ_COMPUTE_FAST, only speed.
+ * Caps the kernels of the whole process at a `level` named as above; NULL or "max" lifts the cap.
+ * For tests and measurements: results do not change, but for LQ_COMPUTE_FAST, only speed.
  * LQ_E_UNSUPPORTED if the machine does not have that level, LQ_E_ARGUMENT for an unknown name. Not
  * during others.
  */
 LQ_API lq_status lq_cpu_limit(const char *level);
 
 /*
- * Asks the system for an instruction set that it grants on request alone: "amx". It multiplies
- * tiles of int8 and bf16 many times faster than anything else of its processors, and makes the
- * system save 8 KiB more for each thread that uses it; therefore no kernel does unless the program
- * has asked. From then on lq_matmul_int8 uses it, with the same results, and lq_matmul with
- * LQ_COMPUTE_FAST, for 16 rows of x and more. LQ_E_UNSUPPORTED if the processor or the system has
- * none, LQ_E_ARGUMENT for another name. Once for the process, before other calls.
+ * Asks the system for an instruction set that it grants on request alone: `level` "amx". It
+ * multiplies tiles of int8 and bf16 many times faster than anything else of its processors, and
+ * makes the system save 8 KiB more for each thread that uses it; therefore no kernel does unless
+ * the program has asked. From then on lq_matmul_int8 uses it, with the same results, and
+ * lq_matmul with LQ_COMPUTE_FAST, for 16 rows of x and more. LQ_E_UNSUPPORTED if the processor or
+ * the system has none, LQ_E_ARGUMENT for another name. Once for the process: not during others.
  */
 LQ_API lq_status lq_cpu_request(const char *level);
 
-/* ---- Methods. Any thread. Since 0.1. ---- */
+/* ---- Methods ---- */
 
-/* How many methods there are; their ids are found by index with lq_method_info_at. */
+/* How many methods there are; their ids are found by index with lq_method_info_at. Any thread. */
 LQ_API uint32_t lq_method_count(void);
 
-/* Name of a method id, NULL if unknown. */
+/* Name of a `method` id, NULL if unknown. Any thread. */
 LQ_API const char *lq_method_name(int32_t method);
 
-/* Id of a method name, 0 if unknown. */
+/* Id of the method called `name`, 0 if unknown. Any thread. */
 LQ_API int32_t lq_method_from_name(const char *name);
 
-/* Describes method number `index` (below lq_method_count). LQ_E_ARGUMENT past the end, LQ_E_VERSION
- * for a bad size. */
+/* Describes method number `index` (below lq_method_count) in *out. LQ_E_ARGUMENT past the end,
+ * LQ_E_VERSION for a bad out->size. Any thread. */
 LQ_API lq_status lq_method_info_at(uint32_t index, lq_method_info *out);
 
-/* ---- Config. One thread per handle. Since 0.1. ---- */
+/* ---- Config ---- */
 
 /*
- * Makes a config with every key at its default. `alloc` NULL: malloc and free. The caller owns *out
- * and ends it with lq_config_destroy. LQ_E_MEMORY, LQ_E_VERSION (bad alloc->size), LQ_E_ARGUMENT.
+ * Makes a config with every key at its default. `alloc` NULL: malloc and free. The caller owns
+ * *out and ends it with lq_config_destroy. LQ_E_MEMORY, LQ_E_VERSION (bad alloc->size),
+ * LQ_E_ARGUMENT. Any thread.
  */
 LQ_API lq_status lq_config_create(const lq_alloc *alloc, lq_config **out);
 
-/* A copy with the same allocator. */
+/* A copy of `config` with the same allocator; the caller owns *out. LQ_E_MEMORY,
+ * LQ_E_ARGUMENT. One thread per handle. */
 LQ_API lq_status lq_config_clone(const lq_config *config, lq_config **out);
 
-/* Frees it; NULL is allowed. Tensors and quantizers made from it stay valid. */
+/* Frees `config`; NULL is allowed. Tensors and quantizers made from it stay valid. One thread
+ * per handle. */
 LQ_API void lq_config_destroy(lq_config *config);
 
-/* Sets an integer key or a choice. LQ_E_ARGUMENT for an unknown key, another type, or a value out
- * of bounds. */
+/* Sets the integer or choice `key` to `value`. LQ_E_ARGUMENT for an unknown key, one of
+ * another type, or a value out of bounds; the old value stays then. One thread per handle. */
 LQ_API lq_status lq_config_set_i64(lq_config *config, int32_t key, int64_t value);
+
+/* The value of an integer or choice `key` in *out. LQ_E_ARGUMENT for an unknown key or one of
+ * another type. One thread per handle. */
 LQ_API lq_status lq_config_get_i64(const lq_config *config, int32_t key, int64_t *out);
 
-/* The same for floating-point keys. */
+/* Sets the floating-point `key` to `value`. LQ_E_ARGUMENT as lq_config_set_i64, also for NaN.
+ * One thread per handle. */
 LQ_API lq_status lq_config_set_f64(lq_config *config, int32_t key, double value);
+
+/* The value of a floating-point `key` in *out. LQ_E_ARGUMENT for an unknown key or one of
+ * another type. One thread per handle. */
 LQ_API lq_status lq_config_get_f64(const lq_config *config, int32_t key, double *out);
 
-/* Sets any key by name from text: ("method", "nf4"), ("block_size", "128"), ("nested", "1"),
- * ("threshold", "6"). */
+/*
+ * Sets any key by `name` from the text `value`: ("method", "nf4"), ("block_size", "128"),
+ * ("nested", "1"), ("threshold", "6"). LQ_E_ARGUMENT for an unknown name, text that is no such
+ * value, or a value out of bounds. One thread per handle.
+ */
 LQ_API lq_status lq_config_set_text(lq_config *config, const char *name, const char *value);
 
-/* Describes key number `index` from 0; LQ_E_ARGUMENT past the last. Any thread. */
+/* Describes key number `index`, from 0, in *out. LQ_E_ARGUMENT past the last, LQ_E_VERSION for
+ * a bad out->size. Any thread. */
 LQ_API lq_status lq_config_key_info(uint32_t index, lq_key_info *out);
 
-/* Calls with this config hand their parallel work to `parallel`; NULL: back to OpenMP, if built
- * with it. */
+/*
+ * Calls with this `config` hand their parallel work to `parallel`, which gets `user`; NULL: back
+ * to OpenMP, if built with it. `user` must outlive those calls, and quantizers made from the
+ * config. LQ_E_ARGUMENT. One thread per handle.
+ */
 LQ_API lq_status lq_config_set_parallel(lq_config *config, lq_parallel_fn parallel, void *user);
 
-/* Why the last call that took this config as its first argument failed; "" if it did not. */
+/* Why the last call that took this `config` as its first argument failed; "" if it did not.
+ * Valid until the next such call. One thread per handle. */
 LQ_API const char *lq_config_error_text(const lq_config *config);
 
-/* ---- Tensors. Creating: any thread. Reading a const tensor: any thread. Since 0.1. ---- */
+/*
+ * ---- Tensors ----
+ *
+ * What reads a const tensor may run in many threads at once. `alloc` is where a new tensor takes
+ * its memory from, then and later; NULL: malloc and free.
+ */
 
 /*
- * A dense tensor of zeros that owns its memory; fill it through lq_tensor_data. dtype: LQ_F32,
- * LQ_F16 or LQ_BF16. ndim 0..LQ_MAX_DIMS (0: one element); dimensions may be 0. `alloc` NULL:
- * malloc and free. LQ_E_ARGUMENT, LQ_E_OVERFLOW, LQ_E_MEMORY.
+ * A dense tensor of zeros that owns its memory; fill it through lq_tensor_data. `dtype`: LQ_F32,
+ * LQ_F16 or LQ_BF16. `ndim` 0..LQ_MAX_DIMS (0: one element) and that many `dims`; each may be 0.
+ * The caller owns *out and ends it with lq_tensor_destroy. LQ_E_ARGUMENT, LQ_E_VERSION (bad
+ * alloc->size), LQ_E_OVERFLOW, LQ_E_MEMORY. Any thread.
  */
 LQ_API lq_status lq_tensor_create(const lq_alloc *alloc, int32_t dtype, uint32_t ndim,
                                   const uint64_t *dims, lq_tensor **out);
 
 /*
- * A dense tensor over the caller's memory, row-major and contiguous, aligned to its element;
- * `bytes` must be exactly what the shape needs (LQ_E_SHAPE). The memory must stay, unchanged, until
- * the tensor is destroyed.
+ * A dense tensor of `ndim` dimensions `dims` over the caller's `data`, row-major and contiguous,
+ * aligned to its element; `bytes` must be exactly what shape and `dtype` need (LQ_E_SHAPE). The
+ * memory must stay, unchanged, until the tensor is destroyed; the caller owns *out. LQ_E_SHAPE,
+ * LQ_E_ARGUMENT, LQ_E_VERSION (bad alloc->size), LQ_E_OVERFLOW, LQ_E_MEMORY. Any thread.
  */
 LQ_API lq_status lq_tensor_wrap(const lq_alloc *alloc, int32_t dtype, uint32_t ndim,
                                 const uint64_t *dims, const void *data, size_t bytes,
@@ -511,12 +542,14 @@ LQ_API lq_status lq_tensor_wrap(const lq_alloc *alloc, int32_t dtype, uint32_t n
 
 /*
  * A tensor from the planes of a checkpoint. `planes` are `count` structs of planes[0].size bytes
- * each, in any order; names as in lq_tensor_plane. dims may be NULL with ndim 0 where the planes
- * hold the shape; if given they must agree. borrow 0 copies the planes; 1 uses them in place: they
- * must be aligned to their elements and stay, unchanged, until the tensor is destroyed. Everything
- * is checked here, once: sizes, names, code books, shape, scales that are not finite (unless
- * LQ_KEY_NONFINITE is PROPAGATE). LQ_E_LAYOUT, LQ_E_NONFINITE, LQ_E_UNSUPPORTED, LQ_E_MEMORY; the
- * text is in lq_config_error_text(config). The config gives the allocator. One thread per handle.
+ * each, in any order; names and shapes are those that `layout` has, listed below. `dims` may be
+ * NULL with `ndim` 0 where the planes hold the shape; if given they must agree. `borrow` 0 copies
+ * the planes; 1 uses them in place: they must be aligned to their elements and stay, unchanged,
+ * until the tensor is destroyed. The caller owns *out. Everything is checked here, once: sizes,
+ * names, code books, shape, scales that are not finite (unless LQ_KEY_NONFINITE is PROPAGATE).
+ * LQ_E_LAYOUT, LQ_E_NONFINITE, LQ_E_UNSUPPORTED, LQ_E_ARGUMENT, LQ_E_VERSION (bad planes[0].size),
+ * LQ_E_MEMORY; the text is in lq_config_error_text(config). The config gives the allocator. One
+ * thread per handle.
  *
  * LQ_LAYOUT_BITSANDBYTES, 4 bit (code books are taken from the planes, not assumed):
  *   weight                                U8   [ceil(n / 2), 1]; read in any dtype and shape
@@ -568,172 +601,205 @@ LQ_API lq_status lq_tensor_from_planes(lq_config *config, int32_t layout, const 
                                        uint32_t count, uint32_t ndim, const uint64_t *dims,
                                        int32_t borrow, lq_tensor **out);
 
-/* A deep copy that owns all its memory. */
+/* A deep copy of `tensor` that owns all its memory; the caller owns *out. LQ_E_MEMORY,
+ * LQ_E_VERSION (bad alloc->size), LQ_E_ARGUMENT. Any thread. */
 LQ_API lq_status lq_tensor_clone(const lq_alloc *alloc, const lq_tensor *tensor, lq_tensor **out);
 
-/* Frees it; NULL is allowed. One thread per handle. */
+/* Frees `tensor`; NULL is allowed. One thread per handle. */
 LQ_API void lq_tensor_destroy(lq_tensor *tensor);
 
-/* The dtype that the weights had, to which lq_dequantize restores them exactly as its reference
- * would. */
+/* The dtype that the weights of `tensor` had, to which lq_dequantize restores them exactly as
+ * its reference would. Any thread. */
 LQ_API int32_t lq_tensor_dtype(const lq_tensor *tensor);
 
+/* How many dimensions `tensor` has. Any thread. */
 LQ_API uint32_t lq_tensor_ndim(const lq_tensor *tensor);
 
-/* Size of dimension i; 0 for i past the last. */
+/* Size of dimension `i` of `tensor`; 0 for i past the last. Any thread. */
 LQ_API uint64_t lq_tensor_dim(const lq_tensor *tensor, uint32_t i);
 
-/* Bytes of all native planes but the meta text: what the weights cost in memory. */
+/* Bytes of all native planes of `tensor` but the meta text: what the weights cost in memory.
+ * Any thread. */
 LQ_API uint64_t lq_tensor_nbytes(const lq_tensor *tensor);
 
-/* Writable data of a tensor made by lq_tensor_create, otherwise NULL. One thread per handle. */
+/* Writable data of a `tensor` made by lq_tensor_create, otherwise NULL; it belongs to the
+ * tensor. One thread per handle. */
 LQ_API void *lq_tensor_data(lq_tensor *tensor);
 
-/* Method id. */
+/* Method id of `tensor`, LQ_NONE of a dense one. Any thread. */
 LQ_API int32_t lq_tensor_method(const lq_tensor *tensor);
 
-/* What the tensor was made with: LQ_KEY_METHOD, _BLOCK_SIZE, _NESTED, _NESTED_BLOCK_SIZE, _BITS,
- * _GROUP_SIZE, _SYMMETRIC. LQ_E_ARGUMENT for others. */
+/*
+ * What `tensor` was made with, in *out; `key`: LQ_KEY_METHOD, LQ_KEY_BLOCK_SIZE, LQ_KEY_NESTED,
+ * LQ_KEY_NESTED_BLOCK_SIZE, LQ_KEY_BITS, LQ_KEY_GROUP_SIZE or LQ_KEY_SYMMETRIC. LQ_E_ARGUMENT for
+ * others. Any thread.
+ */
 LQ_API lq_status lq_tensor_get_i64(const lq_tensor *tensor, int32_t key, int64_t *out);
 
-/* 8 * lq_tensor_nbytes / elements; 0 for an empty tensor. */
+/* 8 * lq_tensor_nbytes / elements of `tensor`; 0 for an empty one. Any thread. */
 LQ_API double lq_tensor_bits_per_weight(const lq_tensor *tensor);
 
 /*
- * How many planes the tensor has in a layout; 0 if the layout cannot hold it. GPTQ, GPTQ_V2 and AWQ
+ * How many planes `tensor` has in a `layout`; 0 if the layout cannot hold it. GPTQ, GPTQ_V2 and AWQ
  * keep codes in another order than a tensor does: it has planes of these if lq_tensor_convert made
- * it for that layout.
+ * it for that layout. Any thread.
  */
 LQ_API uint32_t lq_tensor_plane_count(const lq_tensor *tensor, int32_t layout);
 
-/* Plane number i. LQ_E_UNSUPPORTED if the layout cannot hold the tensor, LQ_E_ARGUMENT past the
- * last plane. */
+/*
+ * Plane number `i` of `tensor` in a `layout`, from 0, in *out; its name and data belong to the
+ * tensor. LQ_E_UNSUPPORTED if the layout cannot hold the tensor, LQ_E_ARGUMENT past the last
+ * plane, LQ_E_VERSION for a bad out->size. Any thread.
+ */
 LQ_API lq_status lq_tensor_plane(const lq_tensor *tensor, int32_t layout, uint32_t i,
                                  lq_plane *out);
 
 /*
- * A copy that owns its memory and has planes in that layout; whatever else can be done with the
- * tensor can be done with the copy. Nothing is lost or rounded: values, and planes after any number
- * of ways there and back, stay the same. GPTQ layouts take affine tensors of rank 2 without nested
- * scales whose rows and columns are multiples of 32; the first version (LQ_LAYOUT_GPTQ) has no zero
- * point 0, which programs read differently. AWQ takes 4 bits, rows and columns that are
- * multiples of 8, groups that divide the columns and follow them. LQ_E_UNSUPPORTED if the layout
- * cannot hold the tensor, LQ_E_MEMORY. Any thread.
+ * A copy that owns its memory and has planes in that `layout`; whatever else can be done with the
+ * `tensor` can be done with the copy, which the caller owns in *out. Nothing is lost or rounded:
+ * values, and planes after any number of ways there and back, stay the same. GPTQ layouts take
+ * affine tensors of rank 2 without nested scales whose rows and columns are multiples of 32; the
+ * first version (LQ_LAYOUT_GPTQ) has no zero point 0, which programs read differently. AWQ takes 4
+ * bits, rows and columns that are multiples of 8, groups that divide the columns and follow them.
+ * LQ_E_UNSUPPORTED if the layout cannot hold the tensor, LQ_E_ARGUMENT, LQ_E_VERSION (bad
+ * alloc->size), LQ_E_MEMORY. Any thread.
  */
 LQ_API lq_status lq_tensor_convert(const lq_alloc *alloc, const lq_tensor *tensor, int32_t layout,
                                    lq_tensor **out);
 
-/* Why a tensor cannot have planes in that layout, also by conversion: a short English text; NULL if
- * it can. Any thread. */
+/* Why `tensor` cannot have planes in that `layout`, also by conversion: a short English text;
+ * NULL if it can. Any thread. */
 LQ_API const char *lq_tensor_obstacle(const lq_tensor *tensor, int32_t layout);
 
-/* ---- Quantizer. One thread per handle. Since 0.1. ---- */
+/* ---- Quantizer ---- */
 
 /*
- * Makes a quantizer from a config, which is copied and may be destroyed. Values that contradict
- * each other are refused here: a block size on a rowwise method, a threshold without int8, a group
- * size without affine.
- * LQ_E_ARGUMENT, LQ_E_MEMORY; in the first case the reason is in lq_config_error_text(config).
+ * Makes a quantizer from a `config`, which is copied and may be destroyed; the caller owns *out and
+ * ends it with lq_quantizer_destroy. Values that contradict each other are refused here: a block
+ * size on a rowwise method, a threshold without int8, a group size without affine. LQ_E_ARGUMENT,
+ * LQ_E_MEMORY; the reason is in lq_config_error_text(config). One thread per handle.
  */
 LQ_API lq_status lq_quantizer_create(lq_config *config, lq_quantizer **out);
 
-/* Frees it; NULL is allowed. Tensors it made stay valid. */
+/* Frees `quantizer`; NULL is allowed. Tensors it made stay valid. One thread per handle. */
 LQ_API void lq_quantizer_destroy(lq_quantizer *quantizer);
 
 /*
- * Quantizes a dense tensor. *out is a new tensor that owns its memory and does not refer to
- * `weight`. A tensor of rank above 2 is taken as a matrix of its last dimension by all others.
- * LQ_E_NONFINITE, LQ_E_MEMORY, LQ_E_STATE (`weight` is already quantized; gptq: nothing was
- * observed), LQ_E_SHAPE (gptq: other columns were observed), LQ_E_SINGULAR, LQ_E_UNSUPPORTED; the
- * text is in lq_quantizer_error_text. LQ_E_NONFINITE also where the inputs of pairs are so far
- * apart that f32 cannot hold the correction.
+ * Quantizes the dense tensor `weight`. *out is a new tensor that owns its memory, does not refer to
+ * `weight` and belongs to the caller. A tensor of rank above 2 is taken as a matrix of its last
+ * dimension by all others. LQ_E_NONFINITE, LQ_E_MEMORY, LQ_E_STATE (`weight` is already quantized;
+ * gptq: nothing was observed), LQ_E_SHAPE (gptq: other columns were observed), LQ_E_SINGULAR,
+ * LQ_E_UNSUPPORTED, LQ_E_ARGUMENT; the text is in lq_quantizer_error_text(quantizer).
+ * LQ_E_NONFINITE also where the inputs of pairs are so far apart that f32 cannot hold the
+ * correction. One thread per handle.
  */
 LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weight,
                                   lq_tensor **out);
 
 /*
- * Shows a calibrated quantizer inputs of the layer whose weight it will be given: x [rows,
- * columns] of x_dtype, row i at element i * x_stride. The Hessian does not depend on how rows are
- * split into calls, nor on threads; a run between two calls may change its last bits. Weights of
- * several layers that share their input may share a quantizer. LQ_E_STATE if the method does not
- * calibrate or LQ_KEY_INPUT_CORRECTION asks for pairs, LQ_E_SHAPE if an earlier call had other
- * columns, LQ_E_NONFINITE (the text names row and column; nothing of the call is kept),
- * LQ_E_MEMORY.
+ * Shows a calibrated `quantizer` inputs of the layer whose weight it will be given: `x` [rows,
+ * columns] of `x_dtype`, row i at element i * x_stride; it is read and not kept. The Hessian does
+ * not depend on how rows are split into calls, nor on threads; a run between two calls may change
+ * its last bits. Weights of several layers that share their input may share a quantizer. LQ_E_STATE
+ * if the method does not calibrate or LQ_KEY_INPUT_CORRECTION asks for pairs, LQ_E_SHAPE if an
+ * earlier call had other columns, LQ_E_NONFINITE (the text names row and column; nothing of the
+ * call is kept), LQ_E_ARGUMENT, LQ_E_OVERFLOW, LQ_E_MEMORY. One thread per handle.
  */
 LQ_API lq_status lq_quantizer_observe(lq_quantizer *quantizer, uint64_t rows, uint64_t columns,
                                       int32_t x_dtype, const void *x, uint64_t x_stride);
 
 /*
- * The same with LQ_KEY_INPUT_CORRECTION above 0: for each row of x, what the layer sees behind
- * layers that are quantized already, the row of x_float that it would see in the float model. Both
- * are [rows, columns] of one dtype, each with its stride. Where all of x_float equals x the codes
- * are those of lq_quantizer_observe without the key. Errors as there; LQ_E_STATE if the key is 0.
+ * The same for a `quantizer` with LQ_KEY_INPUT_CORRECTION above 0: for each row of x, what the
+ * layer sees behind layers that are quantized already, the row of x_float that it would see in the
+ * float model. Both are [rows, columns] of one `dtype`, with strides x_stride and x_float_stride.
+ * Where all of x_float equals x the codes are those of lq_quantizer_observe without the key. Errors
+ * as there; LQ_E_STATE if the key is 0. One thread per handle.
  */
 LQ_API lq_status lq_quantizer_observe_pair(lq_quantizer *quantizer, uint64_t rows, uint64_t columns,
                                            int32_t dtype, const void *x, uint64_t x_stride,
                                            const void *x_float, uint64_t x_float_stride);
 
-/* Forgets all observations. */
+/* Forgets all observations of `quantizer`. One thread per handle. */
 LQ_API void lq_quantizer_reset(lq_quantizer *quantizer);
 
-/* Bytes that lq_quantizer_save writes now; 0 if nothing was observed. */
+/* Bytes that lq_quantizer_save writes of `quantizer` now; 0 if nothing was observed. One
+ * thread per handle. */
 LQ_API uint64_t lq_quantizer_save_bytes(const lq_quantizer *quantizer);
 
-/* Writes what was observed, the same bytes on every machine. LQ_E_SHAPE unless `bytes` is
- * lq_quantizer_save_bytes, LQ_E_STATE if nothing was observed. */
+/*
+ * Writes what `quantizer` observed to `out`, the same bytes on every machine. LQ_E_SHAPE unless
+ * `bytes` is lq_quantizer_save_bytes, LQ_E_STATE if nothing was observed, LQ_E_ARGUMENT. One
+ * thread per handle.
+ */
 LQ_API lq_status lq_quantizer_save(const lq_quantizer *quantizer, void *out, size_t bytes);
 
-/* Replaces the observations by saved ones. LQ_E_LAYOUT if the bytes are not such, LQ_E_STATE (also
- * for pairs without LQ_KEY_INPUT_CORRECTION, or the reverse), LQ_E_MEMORY; on failure the old ones
- * stay. */
+/*
+ * Replaces the observations of `quantizer` by saved ones: `bytes` bytes at `data`, which are not
+ * kept. LQ_E_LAYOUT if the bytes are not such, LQ_E_STATE (also for pairs without
+ * LQ_KEY_INPUT_CORRECTION, or the reverse), LQ_E_ARGUMENT, LQ_E_MEMORY; on failure the old ones
+ * stay. One thread per handle.
+ */
 LQ_API lq_status lq_quantizer_load(lq_quantizer *quantizer, const void *data, size_t bytes);
 
 /*
- * Adds the observations of `other` behind those of the quantizer, so that several processes can
- * each look at a part of the data. Parts of whole multiples of 256 rows, merged in order, give the
- * sums of one process up to their last bit in binary64. LQ_E_SHAPE, LQ_E_STATE, LQ_E_MEMORY.
+ * Adds the observations of `other` behind those of `quantizer`, so that several processes can each
+ * look at a part of the data. Parts of whole multiples of 256 rows, merged in order, give the sums
+ * of one process up to their last bit in binary64. LQ_E_SHAPE, LQ_E_STATE, LQ_E_ARGUMENT (also for
+ * two that are one), LQ_E_MEMORY. One thread per handle.
  */
 LQ_API lq_status lq_quantizer_merge(lq_quantizer *quantizer, const lq_quantizer *other);
 
-/* What the last run saw. LQ_E_STATE before the first. */
+/* What the last run of `quantizer` saw, in *out. LQ_E_STATE before the first, LQ_E_VERSION for
+ * a bad out->size, LQ_E_ARGUMENT. One thread per handle. */
 LQ_API lq_status lq_quantizer_report(const lq_quantizer *quantizer, lq_report *out);
 
-/* Why the last run failed, as "weight [3, 17] is nan"; "" if it did not. */
+/* Why the last call of `quantizer` failed, as "weight [3, 17] is nan"; "" if it did not. Valid
+ * until its next call. One thread per handle. */
 LQ_API const char *lq_quantizer_error_text(const lq_quantizer *quantizer);
 
-/* ---- Compute. Any thread; `how` gives threads or a thread pool and may be NULL. Since 0.1. ----
+/*
+ * ---- Compute ----
+ *
+ * `how` gives the number of threads or a thread pool, for products LQ_KEY_COMPUTE too, and may be
+ * NULL. Results go to the caller's memory. Work space comes from the allocator of the tensor.
  */
 
 /*
- * The weights as F32, F16 or BF16, row-major. `bytes` must be what the shape needs (LQ_E_SHAPE).
- * Each element is value(code) * scale in f32, one rounding, then rounded once to the dtype; of
- * affine, scale * (code - zero point).
+ * The weights of `tensor` as F32, F16 or BF16 (`dtype`), row-major, to `out`. `bytes` must be what
+ * the shape needs. Each element is value(code) * scale in f32, one rounding, then rounded once to
+ * the dtype; of affine, scale * (code - zero point). LQ_E_SHAPE, LQ_E_ARGUMENT. Any thread.
  */
 LQ_API lq_status lq_dequantize(const lq_tensor *tensor, int32_t dtype, void *out, size_t bytes,
                                const lq_config *how);
 
-/* Rows first_row .. first_row + rows - 1 alone; a row is the last dimension. */
+/*
+ * Rows first_row .. first_row + rows - 1 of `tensor` alone, as `dtype` to `out`, `bytes` bytes; a
+ * row is the last dimension. LQ_E_SHAPE, also for rows that it has not, LQ_E_ARGUMENT. Any
+ * thread.
+ */
 LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row, uint64_t rows,
                                     int32_t dtype, void *out, size_t bytes, const lq_config *how);
 
 /*
- * y = x W^T + bias for a weight W of shape [N, K] (rank 2; others as lq_quantizer_run flattens
+ * y = x W^T + bias for the `weight` W of shape [N, K] (rank 2; others as lq_quantizer_run flattens
  * them). x: m rows of K elements of x_dtype, row i at element i * x_stride. y: m rows of N of
  * y_dtype, at i * y_stride. bias: N f32 values or NULL. Weights are what lq_dequantize makes of
  * them in f32, products are accumulated in f32 in an order that depends on K alone, and rounded
  * once to y_dtype: the same bits for any method that holds the same values, any number of threads,
  * any m and any machine. x, y and bias do not overlap. LQ_E_ARGUMENT, LQ_E_SHAPE (a stride below
- * its row), LQ_E_MEMORY (work space: 512 rows of x in f32 at most, some rows of W a thread).
+ * its row), LQ_E_OVERFLOW, LQ_E_MEMORY (work space: 512 rows of x in f32 at most, some rows of W a
+ * thread). Any thread.
  */
 LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x,
                            uint64_t x_stride, const float *bias, int32_t y_dtype, void *y,
                            uint64_t y_stride, const lq_config *how);
 
 /*
- * The same for rows first_row .. first_row + rows - 1 of W alone, for programs that deal out the
- * work themselves: y and bias have `rows` columns, the bits are those of lq_matmul. Calls for
- * different rows may run at once; `how` with LQ_KEY_THREADS 1 keeps each in its caller's thread.
- * LQ_E_SHAPE also for rows that W has not.
+ * lq_matmul for rows first_row .. first_row + rows - 1 of the `weight` W alone, for programs that
+ * deal out the work themselves: m, x, x_dtype, x_stride, y_dtype and y_stride as there, y and bias
+ * have `rows` columns, the bits are the same. Calls for different rows may run at once; `how` with
+ * LQ_KEY_THREADS 1 keeps each in its caller's thread. Errors as there; LQ_E_SHAPE also for rows
+ * that W has not. Any thread.
  */
 LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uint64_t rows,
                                 uint64_t m, int32_t x_dtype, const void *x, uint64_t x_stride,
@@ -741,35 +807,37 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
                                 const lq_config *how);
 
 /*
- * dx = dy W, the gradient that a frozen layer hands on in fine-tuning: dy has m rows of N elements
- * of dy_dtype, row i at element i * dy_stride; dx m rows of K of dx_dtype, at i * dx_stride.
- * Weights as above; products are accumulated in f32 in an order that depends on N alone (chains of
- * 256 rows of W, added one after another), and rounded once to dx_dtype: the same bits for any
- * method that holds the same values, any number of threads, any m and any machine. dy and dx do not
- * overlap. Threads share the columns of W; each is decoded once for up to 512 rows of dy.
- * LQ_E_ARGUMENT, LQ_E_SHAPE, LQ_E_MEMORY (work space: dy in f32, as many rows at a time as fit 16
- * MiB, but 48 to 512; and at most 1.2 MiB a thread).
+ * dx = dy W for the `weight` W: the gradient that a frozen layer hands on in fine-tuning. dy has m
+ * rows of N elements of dy_dtype, row i at element i * dy_stride; dx m rows of K of dx_dtype, at i
+ * * dx_stride. Weights as above; products are accumulated in f32 in an order that depends on N
+ * alone (chains of 256 rows of W, added one after another), and rounded once to dx_dtype: the same
+ * bits for any method that holds the same values, any number of threads, any m and any machine. dy
+ * and dx do not overlap. Threads share the columns of W; each is decoded once for up to 512 rows of
+ * dy. LQ_E_ARGUMENT, LQ_E_SHAPE, LQ_E_OVERFLOW, LQ_E_MEMORY (work space: dy in f32, as many rows at
+ * a time as fit 16 MiB, but 48 to 512; and at most 1.2 MiB a thread). Any thread.
  */
 LQ_API lq_status lq_matmul_transposed(const lq_tensor *weight, uint64_t m, int32_t dy_dtype,
                                       const void *dy, uint64_t dy_stride, int32_t dx_dtype,
                                       void *dx, uint64_t dx_stride, const lq_config *how);
 
 /*
- * The same from integer activations: both tensors are int8, x [M, K] and weight [N, K]. The integer
- * product is exact. y_dtype LQ_I32 gives it as it is (bias NULL); otherwise y = (f32(sum) *
- * (scale_x * scale_w)) * c + bias, where c is 1/127^2, or with LQ_KEY_COMPAT bitsandbytes-cpu in
- * `how` the 6.200124e-05 of that program. Where x has dense outlier columns (made with
- * LQ_KEY_THRESHOLD and no compat), their products with the decoded columns of W are added in f32.
- * LQ_E_UNSUPPORTED for other methods, a weight with dense outlier columns, or K above 131071;
- * LQ_E_MEMORY (work space: codes of 512 rows of x at a time, and some 50 kB a thread).
+ * y = x W^T from integer activations: both tensors are int8, `x` [M, K] and `weight` [N, K]. The
+ * integer product is exact; y has M rows of N, row i at element i * y_stride. y_dtype LQ_I32 gives
+ * it as it is (bias NULL); otherwise y = (f32(sum) * (scale_x * scale_w)) * c + bias, where c is
+ * 1/127^2, or with LQ_KEY_COMPAT bitsandbytes-cpu in `how` the 6.200124e-05 of that program. Where
+ * x has dense outlier columns (made with LQ_KEY_THRESHOLD and no compat), their products with the
+ * decoded columns of W are added in f32. LQ_E_UNSUPPORTED for other methods, a weight with dense
+ * outlier columns, or K above 131071; LQ_E_SHAPE, LQ_E_ARGUMENT, LQ_E_MEMORY (work space: codes of
+ * 512 rows of x at a time, and some 50 kB a thread). Any thread.
  */
 LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, const float *bias,
                                 int32_t y_dtype, void *y, uint64_t y_stride, const lq_config *how);
 
 /*
- * How far b is from a; each may be dense or quantized, shapes must be equal (LQ_E_SHAPE). Sums are
+ * How far `b` is from `a`, in *out; each may be dense or quantized, shapes must be equal. Sums are
  * in double precision, row by row, in a fixed order. Elements that are NaN in both, or infinite
- * with the same sign in both, count as equal.
+ * with the same sign in both, count as equal. LQ_E_SHAPE, LQ_E_ARGUMENT, LQ_E_VERSION (bad
+ * out->size), LQ_E_MEMORY. Any thread.
  */
 LQ_API lq_status lq_compare(const lq_tensor *a, const lq_tensor *b, lq_metrics *out,
                             const lq_config *how);

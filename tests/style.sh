@@ -18,7 +18,8 @@ sizes()
       start = 0
     }
     /^[A-Za-z_].*\(/ { before = $0 }
-    FNR == 801 { print FILENAME ": more than 800 lines" }
+    FNR == 1 { most = FILENAME ~ /include\/libquant\.h$/ ? 1200 : 800 } # the header is the manual, too
+    FNR == most + 1 { print FILENAME ": more than " most " lines" }
     length($0) > 100 { print FILENAME ":" FNR ": line of " length($0) " characters, limit 100" }
     /\t/ { print FILENAME ":" FNR ": tab" }
     /[ \r]$/ { print FILENAME ":" FNR ": blank at the end of the line" }
