@@ -9,7 +9,7 @@
 #   TESTS="..."    what `make check` runs: sources tests/*.c and scripts tests/*.sh
 #   JOBS=N         how many tests run at a time; without it one for each processor
 #   EMULATOR="..." put before each C test program, for another machine's code
-#   PREFIX BINDIR LIBDIR INCLUDEDIR DESTDIR   for install
+#   PREFIX BINDIR LIBDIR INCLUDEDIR MANDIR DESTDIR   for install; DOCS=0 leaves the manual pages out
 
 BUILD = build
 CFLAGS ?= -O2 -g
@@ -17,6 +17,8 @@ PREFIX ?= /usr/local
 BINDIR = $(PREFIX)/bin
 LIBDIR = $(PREFIX)/lib
 INCLUDEDIR = $(PREFIX)/include
+MANDIR = $(PREFIX)/share/man
+DOCS = 1
 
 all:
 
@@ -124,7 +126,7 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libquant.a $(BUILD)/flags
 
 # ---- what can be made ----
 
-.PHONY: all lib demo check check-long bench install uninstall clean format check-format help
+.PHONY: all lib demo check check-long bench docs man install uninstall clean format check-format help
 .DELETE_ON_ERROR:
 
 all: lib $(BUILD)/quant ## library and tool
@@ -158,7 +160,23 @@ check-long: check ## the same tests with the long parts that check leaves out
 bench: $(BUILD)/quant ## measure kernels against the limits of this machine
 	@$(BUILD)/quant bench
 
-install: all ## under DESTDIR, PREFIX
+docs: man $(BUILD)/docs/reference/README.md ## a page for each function, as Markdown too, in build/docs
+
+man: $(BUILD)/docs/man3/libquant.3 $(BUILD)/docs/man1/quant.1 ## manual pages of the command and of each function
+
+pages = docs/pages.sh docs/reference.awk include/libquant.h lib/libquant.sym
+
+$(BUILD)/docs/man3/libquant.3: $(pages)
+	$(Q)sh docs/pages.sh functions $(@D)
+
+$(BUILD)/docs/reference/README.md: $(pages)
+	$(Q)sh docs/pages.sh markdown $(@D)
+
+$(BUILD)/docs/man1/quant.1: docs/pages.sh docs/command.awk docs/quant.1.in $(BUILD)/quant
+	$(Q)mkdir -p $(@D)
+	$(Q)sh docs/pages.sh command $@ $(EMULATOR) $(BUILD)/quant
+
+install: all $(if $(filter 1,$(DOCS)),man) ## under DESTDIR, PREFIX
 	install -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
 	install -m 755 $(BUILD)/quant "$(DESTDIR)$(BINDIR)/quant"
 	install -m 644 include/libquant.h "$(DESTDIR)$(INCLUDEDIR)/libquant.h"
@@ -169,10 +187,16 @@ install: all ## under DESTDIR, PREFIX
 	sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@includedir@|$(INCLUDEDIR)|' \
 	  -e 's|@version@|$(version)|' -e 's|@libs_private@|$(strip -lm $(openmp))|' \
 	  pkgconfig/libquant.pc.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/libquant.pc"
+ifeq ($(DOCS),1)
+	install -d "$(DESTDIR)$(MANDIR)/man1" "$(DESTDIR)$(MANDIR)/man3"
+	install -m 644 $(BUILD)/docs/man1/quant.1 "$(DESTDIR)$(MANDIR)/man1/"
+	install -m 644 $(BUILD)/docs/man3/*.3 "$(DESTDIR)$(MANDIR)/man3/"
+endif
 
 uninstall: ## take away what install put there
 	cd "$(DESTDIR)$(LIBDIR)" && rm -f libquant.a $(so) $(so_major) $(so_full) pkgconfig/libquant.pc
 	rm -f "$(DESTDIR)$(BINDIR)/quant" "$(DESTDIR)$(INCLUDEDIR)/libquant.h"
+	cd "$(DESTDIR)$(MANDIR)" 2>/dev/null && rm -f man1/quant.1 man3/libquant.3 $(shell awk '{ print "man3/" $$1 ".3" }' lib/libquant.sym) || :
 
 clean: ## remove the build folder
 	rm -rf $(BUILD)

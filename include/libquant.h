@@ -476,26 +476,26 @@ LQ_API lq_status lq_config_clone(const lq_config *config, lq_config **out);
  * per handle. */
 LQ_API void lq_config_destroy(lq_config *config);
 
-/* Sets the integer or choice `key` to `value`. LQ_E_ARGUMENT for an unknown key, one of
+/* Sets the integer or choice `key` of `config` to `value`. LQ_E_ARGUMENT for an unknown key, one of
  * another type, or a value out of bounds; the old value stays then. One thread per handle. */
 LQ_API lq_status lq_config_set_i64(lq_config *config, int32_t key, int64_t value);
 
-/* The value of an integer or choice `key` in *out. LQ_E_ARGUMENT for an unknown key or one of
- * another type. One thread per handle. */
+/* The value of an integer or choice `key` of `config` in *out. LQ_E_ARGUMENT for an unknown key or
+ * one of another type. One thread per handle. */
 LQ_API lq_status lq_config_get_i64(const lq_config *config, int32_t key, int64_t *out);
 
-/* Sets the floating-point `key` to `value`. LQ_E_ARGUMENT as lq_config_set_i64, also for NaN.
- * One thread per handle. */
+/* Sets the floating-point `key` of `config` to `value`. LQ_E_ARGUMENT as lq_config_set_i64, also
+ * for NaN. One thread per handle. */
 LQ_API lq_status lq_config_set_f64(lq_config *config, int32_t key, double value);
 
-/* The value of a floating-point `key` in *out. LQ_E_ARGUMENT for an unknown key or one of
- * another type. One thread per handle. */
+/* The value of a floating-point `key` of `config` in *out. LQ_E_ARGUMENT for an unknown key or one
+ * of another type. One thread per handle. */
 LQ_API lq_status lq_config_get_f64(const lq_config *config, int32_t key, double *out);
 
 /*
- * Sets any key by `name` from the text `value`: ("method", "nf4"), ("block_size", "128"),
- * ("nested", "1"), ("threshold", "6"). LQ_E_ARGUMENT for an unknown name, text that is no such
- * value, or a value out of bounds. One thread per handle.
+ * Sets any key of `config` by `name` from the text `value`: ("method", "nf4"), ("block_size",
+ * "128"), ("nested", "1"), ("threshold", "6"). LQ_E_ARGUMENT for an unknown name, text that is no
+ * such value, or a value out of bounds. One thread per handle.
  */
 LQ_API lq_status lq_config_set_text(lq_config *config, const char *name, const char *value);
 
@@ -531,10 +531,11 @@ LQ_API lq_status lq_tensor_create(const lq_alloc *alloc, int32_t dtype, uint32_t
                                   const uint64_t *dims, lq_tensor **out);
 
 /*
- * A dense tensor of `ndim` dimensions `dims` over the caller's `data`, row-major and contiguous,
- * aligned to its element; `bytes` must be exactly what shape and `dtype` need (LQ_E_SHAPE). The
- * memory must stay, unchanged, until the tensor is destroyed; the caller owns *out. LQ_E_SHAPE,
- * LQ_E_ARGUMENT, LQ_E_VERSION (bad alloc->size), LQ_E_OVERFLOW, LQ_E_MEMORY. Any thread.
+ * A dense tensor over the caller's `data`, of `ndim` dimensions `dims`. The data are row-major and
+ * contiguous, aligned to their element; `bytes` must be exactly what shape and `dtype` need
+ * (LQ_E_SHAPE). The memory must stay, unchanged, until the tensor is destroyed; the caller owns
+ * *out. LQ_E_SHAPE, LQ_E_ARGUMENT, LQ_E_VERSION (bad alloc->size), LQ_E_OVERFLOW, LQ_E_MEMORY. Any
+ * thread.
  */
 LQ_API lq_status lq_tensor_wrap(const lq_alloc *alloc, int32_t dtype, uint32_t ndim,
                                 const uint64_t *dims, const void *data, size_t bytes,
@@ -608,8 +609,8 @@ LQ_API lq_status lq_tensor_clone(const lq_alloc *alloc, const lq_tensor *tensor,
 /* Frees `tensor`; NULL is allowed. One thread per handle. */
 LQ_API void lq_tensor_destroy(lq_tensor *tensor);
 
-/* The dtype that the weights of `tensor` had, to which lq_dequantize restores them exactly as
- * its reference would. Any thread. */
+/* The dtype that the weights of `tensor` had; lq_dequantize restores them to it exactly as its
+ * reference would. Any thread. */
 LQ_API int32_t lq_tensor_dtype(const lq_tensor *tensor);
 
 /* How many dimensions `tensor` has. Any thread. */
@@ -742,7 +743,7 @@ LQ_API lq_status lq_quantizer_save(const lq_quantizer *quantizer, void *out, siz
 LQ_API lq_status lq_quantizer_load(lq_quantizer *quantizer, const void *data, size_t bytes);
 
 /*
- * Adds the observations of `other` behind those of `quantizer`, so that several processes can each
+ * Adds the observations of `other` behind those of `quantizer`: so several processes can each
  * look at a part of the data. Parts of whole multiples of 256 rows, merged in order, give the sums
  * of one process up to their last bit in binary64. LQ_E_SHAPE, LQ_E_STATE, LQ_E_ARGUMENT (also for
  * two that are one), LQ_E_MEMORY. One thread per handle.

@@ -34,8 +34,9 @@ enum { VERBS = sizeof verbs / sizeof *verbs };
 static bool print_help(fail *why)
 {
   puts("usage: quant VERB ... [options]\n\n"
-       "Quantizes the weights of neural networks: NF4, FP4, INT8 and dynamic 8 bit, in the files\n"
-       "that transformers and bitsandbytes read and write.\n\nverbs:");
+       "Quantizes the weights of neural networks in the files that transformers reads: NF4, FP4,\n"
+       "INT8 and dynamic 8 bit as bitsandbytes has them, integers in groups as GPTQ and AWQ do.\n\n"
+       "verbs:");
   for (size_t i = 0; i < VERBS; i++)
     printf("  %-11s %s\n", verbs[i].name, verbs[i].text);
   puts("\noptions:\n"

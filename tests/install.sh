@@ -25,7 +25,9 @@ version=$(awk '/define LQ_VERSION_(MAJOR|MINOR|PATCH) / { printf "%s%s", dot, $3
 major=${version%%.*}
 make_target install || fail "make install failed"
 (cd "$root" && find . ! -type d | sort) >"$scratch/found"
-sort >"$scratch/expected" <<END
+{
+  awk '{ print "./usr/share/man/man3/" $1 ".3" }' lib/libquant.sym
+  cat <<END
 ./usr/bin/quant
 ./usr/include/libquant.h
 ./usr/lib/libquant.a
@@ -33,10 +35,13 @@ sort >"$scratch/expected" <<END
 ./usr/lib/libquant.so.$major
 ./usr/lib/libquant.so.$version
 ./usr/lib/pkgconfig/libquant.pc
+./usr/share/man/man1/quant.1
+./usr/share/man/man3/libquant.3
 END
+} | sort >"$scratch/expected"
 diff "$scratch/expected" "$scratch/found" || fail "other files than expected (<) were installed (>)"
 grep -l "$scratch" "$root/usr/lib/pkgconfig/libquant.pc" && fail "the scratch root is in libquant.pc"
-find /usr/bin /usr/include /usr/lib /usr/local -maxdepth 3 -newer "$scratch/before" -name '*quant*' 2>/dev/null | grep . &&
+find /usr/bin /usr/include /usr/lib /usr/local /usr/share/man -maxdepth 3 -newer "$scratch/before" -name '*quant*' 2>/dev/null | grep . &&
   fail "installed outside the scratch root"
 
 # The example, from the comment of the header.
