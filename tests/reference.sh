@@ -89,9 +89,7 @@ if command -v mandoc >/dev/null; then
   mandoc -T lint "$scratch"/man/* || fail "mandoc -T lint complains"
 fi
 if command -v groff >/dev/null; then
-  for page in "$scratch"/man/*; do
-    groff -ww -man -Tutf8 "$page" 2>&1 >/dev/null
-  done >"$scratch/complaints"
+  groff -ww -man -Tutf8 "$scratch"/man/* 2>"$scratch/complaints" >/dev/null
   [ ! -s "$scratch/complaints" ] || fail "groff -ww: $(cat "$scratch/complaints")"
 fi
 

@@ -11,7 +11,7 @@
 
 #include <dirent.h>
 
-enum { MOST_PAGE = 65536, CELLS = 4, CELL = 160, SIDE = 1024 };
+enum { MOST_PAGE = 65536, CELLS = 4, CELL = 160, SIDE = 256 };
 
 static char page[MOST_PAGE];
 
