@@ -153,8 +153,8 @@ function settle(i,    s, word, p, count, parts, j) {
   summary[i] = text[i]
   gsub(/\n/, " ", summary[i])
   sub(/^ +/, "", summary[i])
-  if (match(summary[i], /[.;:] | \(|; |\.$/))
-    summary[i] = substr(summary[i], 1, RSTART - 1)
+  if (match(summary[i], /[^.]\. |[^.]\.$|.[;:] |. \(/))
+    summary[i] = substr(summary[i], 1, RSTART)
 }
 
 function has_word(s, word) {
@@ -266,8 +266,8 @@ function between() {
   put(form == "man" ? ".PP" : "")
 }
 
-function literal(s,    count, lines, i) {
-  put(form == "man" ? ".EX" : "```c")
+function literal(s, language,    count, lines, i) {
+  put(form == "man" ? ".EX" : "```" language)
   count = split(s, lines, "\n")
   while (count > 0 && lines[count] == "")
     count--
@@ -318,7 +318,7 @@ function open_page(name, what) {
     filled(name " \\- " plain(what))
   } else {
     sub(/\.md$/, "", name)
-    put("# " name "\n\n" prose(what, name))
+    put("# " (name == "README" ? "libquant" : name) "\n\n" prose(what, name))
   }
 }
 
@@ -326,7 +326,7 @@ function open_page(name, what) {
 
 function synopsis(i) {
   heading("SYNOPSIS")
-  literal("#include <libquant.h>\n\n" prototype[i])
+  literal("#include <libquant.h>\n\n" prototype[i], "c")
 }
 
 function results(i,    count, parts, j) {
@@ -372,7 +372,7 @@ function related_types(i,    j, any, seen) {
     any = 1
     body(type_about[j])
     between()
-    literal((j > 1 && type_about[j - 1] == type_about[j] ? type_body[j - 1] : "") type_body[j])
+    literal((j > 1 && type_about[j - 1] == type_about[j] ? type_body[j - 1] : "") type_body[j], "c")
   }
 }
 
@@ -444,7 +444,7 @@ function write_all(    i, what) {
   essay_parts()
   list_functions()
   heading("CONSTANTS")
-  literal(constants)
+  literal(constants, "c")
   if (form == "man") {
     heading("SEE ALSO")
     put(".BR quant (1)")

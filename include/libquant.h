@@ -412,14 +412,15 @@ typedef struct lq_key_info {
  * thread. */
 LQ_API int32_t lq_version_number(void);
 
-/* The same as text, "0.1.0". Any thread. */
+/* The version of the library that is running as text, "0.1.0". Any thread. */
 LQ_API const char *lq_version_string(void);
 
 /* Lines of text for bug reports: version, methods, instruction sets compiled in, threading.
  * Any thread. */
 LQ_API const char *lq_build_info(void);
 
-/* A short English sentence for a status code; "unknown status" for any other number. Any thread. */
+/* A short English sentence for a code `status`; "unknown status" for any other number. Any
+ * thread. */
 LQ_API const char *lq_status_string(lq_status status);
 
 /* The level of kernels in force: "scalar", "avx2", "avxvnni", "avx512", "avx512vbmi", "amx",
@@ -710,11 +711,11 @@ LQ_API lq_status lq_quantizer_observe(lq_quantizer *quantizer, uint64_t rows, ui
                                       int32_t x_dtype, const void *x, uint64_t x_stride);
 
 /*
- * The same for a `quantizer` with LQ_KEY_INPUT_CORRECTION above 0: for each row of x, what the
- * layer sees behind layers that are quantized already, the row of x_float that it would see in the
- * float model. Both are [rows, columns] of one `dtype`, with strides x_stride and x_float_stride.
- * Where all of x_float equals x the codes are those of lq_quantizer_observe without the key. Errors
- * as there; LQ_E_STATE if the key is 0. One thread per handle.
+ * Shows a `quantizer` with LQ_KEY_INPUT_CORRECTION above 0 inputs in pairs: for each row of x,
+ * what the layer sees behind layers that are quantized already, the row of x_float that it would
+ * see in the float model. Both are [rows, columns] of one `dtype`, with strides x_stride and
+ * x_float_stride. Where all of x_float equals x the codes are those of lq_quantizer_observe without
+ * the key. Errors as there; LQ_E_STATE if the key is 0. One thread per handle.
  */
 LQ_API lq_status lq_quantizer_observe_pair(lq_quantizer *quantizer, uint64_t rows, uint64_t columns,
                                            int32_t dtype, const void *x, uint64_t x_stride,
@@ -774,9 +775,9 @@ LQ_API lq_status lq_dequantize(const lq_tensor *tensor, int32_t dtype, void *out
                                const lq_config *how);
 
 /*
- * Rows first_row .. first_row + rows - 1 of `tensor` alone, as `dtype` to `out`, `bytes` bytes; a
- * row is the last dimension. LQ_E_SHAPE, also for rows that it has not, LQ_E_ARGUMENT. Any
- * thread.
+ * Some rows of `tensor` alone: first_row .. first_row + rows - 1, as `dtype` to `out`, `bytes`
+ * bytes; a row is the last dimension. LQ_E_SHAPE, also for rows that it has not, LQ_E_ARGUMENT.
+ * Any thread.
  */
 LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row, uint64_t rows,
                                     int32_t dtype, void *out, size_t bytes, const lq_config *how);
@@ -796,11 +797,11 @@ LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype,
                            uint64_t y_stride, const lq_config *how);
 
 /*
- * lq_matmul for rows first_row .. first_row + rows - 1 of the `weight` W alone, for programs that
- * deal out the work themselves: m, x, x_dtype, x_stride, y_dtype and y_stride as there, y and bias
- * have `rows` columns, the bits are the same. Calls for different rows may run at once; `how` with
- * LQ_KEY_THREADS 1 keeps each in its caller's thread. Errors as there; LQ_E_SHAPE also for rows
- * that W has not. Any thread.
+ * y = x W^T + bias for some rows of the `weight` W: first_row .. first_row + rows - 1, in programs
+ * that deal out the work themselves. m, x, x_dtype, x_stride, y_dtype and y_stride are as in
+ * lq_matmul, y and bias have `rows` columns, the bits are the same. Calls for different rows may
+ * run at once; `how` with LQ_KEY_THREADS 1 keeps each in its caller's thread. Errors as there;
+ * LQ_E_SHAPE also for rows that W has not. Any thread.
  */
 LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uint64_t rows,
                                 uint64_t m, int32_t x_dtype, const void *x, uint64_t x_stride,
