@@ -37,8 +37,10 @@ static int fail(const char *what, const char *text)
 static int add_inputs(request *r, const char *list)
 {
   uint64_t before = r->inputs;
-  while (*list != 0 && r->inputs < MOST) {
+  while (*list != 0) {
     char *end;
+    if (r->inputs == MOST)
+      return fail("too many inputs", list);
     x[r->inputs++] = strtof(list, &end);
     if (end == list || (*end != 0 && *end != ','))
       return fail("not a list of numbers", list);
@@ -56,7 +58,7 @@ static int set(request *r, const char *name, const char *value)
   if (strcmp(name, "x") == 0)
     return add_inputs(r, value);
   if (strcmp(name, "rows") == 0)
-    return (r->rows = strtoul(value, NULL, 10)) != 0;
+    return (r->rows = strtoul(value, NULL, 10)) != 0 || fail("not a number of rows", value);
   if (strcmp(name, "layout") == 0) {
     for (int32_t i = 0; i < 5; i++)
       if (strcmp(value, layouts[i]) == 0) {
@@ -80,8 +82,9 @@ static int read_arguments(request *r, int argc, char **argv)
         return 0;
       continue;
     }
-    if (r->numbers < MOST)
-      w[r->numbers++] = strtof(argv[i], &end);
+    if (r->numbers == MOST)
+      return fail("too many numbers", argv[i]);
+    w[r->numbers++] = strtof(argv[i], &end);
     if (end == argv[i] || *end != 0)
       return fail("not a number", argv[i]);
   }
