@@ -324,8 +324,9 @@ typedef struct lq_alloc {
 } lq_alloc;
 
 /*
- * A caller's thread pool. The library calls it with a number of independent tasks; it must call
- * task(arg, i) once for each i below `tasks`, on any threads, and return when all have ended.
+ * A caller's thread pool. The library calls it, on the thread that called the library, with a
+ * number of independent tasks; it must call task(arg, i) once for each i below `tasks`, on any
+ * threads, and return when all have ended. Neither may call the library with the same handles.
  */
 typedef void (*lq_task_fn)(void *arg, uint32_t index);
 typedef void (*lq_parallel_fn)(void *user, uint32_t tasks, lq_task_fn task, void *arg);
