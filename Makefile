@@ -126,7 +126,8 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libquant.a $(BUILD)/flags
 
 # ---- what can be made ----
 
-.PHONY: all lib demo check check-long bench docs man install uninstall clean format check-format help
+# Every target with a help text.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)
 .DELETE_ON_ERROR:
 
 all: lib $(BUILD)/quant ## library and tool
@@ -156,6 +157,15 @@ check: $(test_programs) $(if $(filter %.sh,$(TESTS)),all) ## build everything an
 
 check-long: export LQ_LONG = 1
 check-long: check ## the same tests with the long parts that check leaves out
+
+check-abi: export LQ_ABI = 1
+check-abi: lib $(BUILD)/tests/test_abi ## the interface against what was released (docs/abi.md)
+	@sh tests/run tests/test_abi.c tests/abi.sh tests/abi_breaks.sh tests/headers.sh tests/symbols.sh
+	@cd $(BUILD)/tests && tail -n 1 test_abi.log && awk '/^[0-9]+ passed, / { passed += $$1; failed += $$3 } \
+	  END { print passed " passed, " failed " failed" }' headers.sh.log abi.sh.log abi_breaks.sh.log
+
+abi-dump: ## record the interface anew, on purpose
+	@sh tests/abi/dump.sh
 
 bench: $(BUILD)/quant ## measure kernels against the limits of this machine
 	@$(BUILD)/quant bench

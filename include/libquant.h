@@ -405,6 +405,7 @@ typedef struct lq_key_info {
   const char *name;                      /* as lq_config_set_text takes it */
   const char *choices; /* LQ_TYPE_CHOICE: "none|bitsandbytes-cpu"; otherwise NULL */
   const char *text;    /* one line */
+  const void *unused;  /* NULL; fills the struct up where pointers have 4 bytes */
 } lq_key_info;
 
 /* ---- About the library ---- */

@@ -133,6 +133,7 @@ class _KeyInfo(ctypes.Structure):
         ("name", _str),
         ("choices", _str),
         ("text", _str),
+        ("unused", _ptr),
     ]
 
 
