@@ -56,6 +56,50 @@ __all__ = [
 
 _i32, _u32, _i64, _u64 = ctypes.c_int32, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64
 _f64, _str, _ptr, _size = ctypes.c_double, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t
+_POINTER = ctypes.POINTER
+
+# ---- written by tests/binding_table.py from libquant.h, not by hand ----
+_E_ARGUMENT = -10
+_E_SHAPE = -11
+_E_OVERFLOW = -12
+_E_MEMORY = -20
+_E_NONFINITE = -30
+_E_LAYOUT = -31
+_E_SINGULAR = -32
+_E_UNSUPPORTED = -40
+_E_STATE = -50
+_E_VERSION = -60
+_E_INTERNAL = -90
+_F32 = 1
+_F16 = 2
+_BF16 = 3
+_I8 = 4
+_U8 = 5
+_I32 = 6
+_I64 = 7
+_LAYOUT_NATIVE = 1
+_LAYOUT_BITSANDBYTES = 2
+_LAYOUT_GPTQ = 3
+_LAYOUT_GPTQ_V2 = 4
+_LAYOUT_AWQ = 5
+_METHOD_BLOCKWISE = 1
+_METHOD_ROWWISE = 2
+_METHOD_GROUPWISE = 4
+_METHOD_CALIBRATED = 8
+
+
+class _Alloc(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("flags", _u32),
+        ("user", _ptr),
+        ("alloc", ctypes.CFUNCTYPE(_ptr, _ptr, _size, _size)),
+        ("release", ctypes.CFUNCTYPE(None, _ptr, _ptr, _size, _size)),
+    ]
+
+
+_TaskFn = ctypes.CFUNCTYPE(None, _ptr, _u32)
+_ParallelFn = ctypes.CFUNCTYPE(None, _ptr, _u32, _TaskFn, _ptr)
 
 
 class _Plane(ctypes.Structure):
@@ -137,11 +181,7 @@ class _KeyInfo(ctypes.Structure):
     ]
 
 
-_POINTER = ctypes.POINTER
-_TASK = ctypes.CFUNCTYPE(None, _ptr, _u32)
-_PARALLEL = ctypes.CFUNCTYPE(None, _ptr, _u32, _TASK, _ptr)
-
-# Every function of the header: name, result, arguments. Handles are _ptr, results through pointers _POINTER(...).
+# name, result, arguments
 _FUNCTIONS = [
     ("lq_version_number", _i32, []),
     ("lq_version_string", _str, []),
@@ -154,7 +194,7 @@ _FUNCTIONS = [
     ("lq_method_name", _str, [_i32]),
     ("lq_method_from_name", _i32, [_str]),
     ("lq_method_info_at", _i32, [_u32, _POINTER(_MethodInfo)]),
-    ("lq_config_create", _i32, [_ptr, _POINTER(_ptr)]),
+    ("lq_config_create", _i32, [_POINTER(_Alloc), _POINTER(_ptr)]),
     ("lq_config_clone", _i32, [_ptr, _POINTER(_ptr)]),
     ("lq_config_destroy", None, [_ptr]),
     ("lq_config_set_i64", _i32, [_ptr, _i32, _i64]),
@@ -163,18 +203,20 @@ _FUNCTIONS = [
     ("lq_config_get_f64", _i32, [_ptr, _i32, _POINTER(_f64)]),
     ("lq_config_set_text", _i32, [_ptr, _str, _str]),
     ("lq_config_key_info", _i32, [_u32, _POINTER(_KeyInfo)]),
-    ("lq_config_set_parallel", _i32, [_ptr, _PARALLEL, _ptr]),
+    ("lq_config_set_parallel", _i32, [_ptr, _ParallelFn, _ptr]),
     ("lq_config_error_text", _str, [_ptr]),
-    ("lq_tensor_create", _i32, [_ptr, _i32, _u32, _POINTER(_u64), _POINTER(_ptr)]),
-    ("lq_tensor_wrap", _i32, [_ptr, _i32, _u32, _POINTER(_u64), _ptr, _size, _POINTER(_ptr)]),
+    ("lq_tensor_create", _i32, [_POINTER(_Alloc), _i32, _u32, _POINTER(_u64), _POINTER(_ptr)]),
+    (
+        "lq_tensor_wrap",
+        _i32,
+        [_POINTER(_Alloc), _i32, _u32, _POINTER(_u64), _ptr, _size, _POINTER(_ptr)],
+    ),
     (
         "lq_tensor_from_planes",
         _i32,
         [_ptr, _i32, _POINTER(_Plane), _u32, _u32, _POINTER(_u64), _i32, _POINTER(_ptr)],
     ),
-    ("lq_tensor_clone", _i32, [_ptr, _ptr, _POINTER(_ptr)]),
-    ("lq_tensor_convert", _i32, [_ptr, _ptr, _i32, _POINTER(_ptr)]),
-    ("lq_tensor_obstacle", _str, [_ptr, _i32]),
+    ("lq_tensor_clone", _i32, [_POINTER(_Alloc), _ptr, _POINTER(_ptr)]),
     ("lq_tensor_destroy", None, [_ptr]),
     ("lq_tensor_dtype", _i32, [_ptr]),
     ("lq_tensor_ndim", _u32, [_ptr]),
@@ -186,15 +228,13 @@ _FUNCTIONS = [
     ("lq_tensor_bits_per_weight", _f64, [_ptr]),
     ("lq_tensor_plane_count", _u32, [_ptr, _i32]),
     ("lq_tensor_plane", _i32, [_ptr, _i32, _u32, _POINTER(_Plane)]),
+    ("lq_tensor_convert", _i32, [_POINTER(_Alloc), _ptr, _i32, _POINTER(_ptr)]),
+    ("lq_tensor_obstacle", _str, [_ptr, _i32]),
     ("lq_quantizer_create", _i32, [_ptr, _POINTER(_ptr)]),
     ("lq_quantizer_destroy", None, [_ptr]),
     ("lq_quantizer_run", _i32, [_ptr, _ptr, _POINTER(_ptr)]),
     ("lq_quantizer_observe", _i32, [_ptr, _u64, _u64, _i32, _ptr, _u64]),
-    (
-        "lq_quantizer_observe_pair",
-        _i32,
-        [_ptr, _u64, _u64, _i32, _ptr, _u64, _ptr, _u64],
-    ),
+    ("lq_quantizer_observe_pair", _i32, [_ptr, _u64, _u64, _i32, _ptr, _u64, _ptr, _u64]),
     ("lq_quantizer_reset", None, [_ptr]),
     ("lq_quantizer_save_bytes", _u64, [_ptr]),
     ("lq_quantizer_save", _i32, [_ptr, _ptr, _size]),
@@ -214,24 +254,28 @@ _FUNCTIONS = [
     ("lq_matmul_int8", _i32, [_ptr, _ptr, _ptr, _i32, _ptr, _u64, _ptr]),
     ("lq_compare", _i32, [_ptr, _ptr, _POINTER(_Metrics), _ptr]),
 ]
+# ---- end of what is written ----
 
 _OLDEST = 100  # version 0.1.0, as lq_version_number counts
 
-_ARGUMENT, _SHAPE, _UNSUPPORTED, _STATE = -10, -11, -40, -50
-
 # dtype id: (name, other name, numpy type)
 _DTYPES = {
-    1: ("f32", "float32", np.float32),
-    2: ("f16", "float16", np.float16),
-    3: ("bf16", "bfloat16", np.uint16),
-    4: ("i8", "int8", np.int8),
-    5: ("u8", "uint8", np.uint8),
-    6: ("i32", "int32", np.int32),
-    7: ("i64", "int64", np.int64),
+    _F32: ("f32", "float32", np.float32),
+    _F16: ("f16", "float16", np.float16),
+    _BF16: ("bf16", "bfloat16", np.uint16),
+    _I8: ("i8", "int8", np.int8),
+    _U8: ("u8", "uint8", np.uint8),
+    _I32: ("i32", "int32", np.int32),
+    _I64: ("i64", "int64", np.int64),
 }
 _DTYPE_IDS = {name: i for i, (short, long, _) in _DTYPES.items() for name in (short, long)}
-_LAYOUTS = {"native": 1, "bitsandbytes": 2, "gptq": 3, "gptq_v2": 4, "awq": 5}
-_GROUPWISE, _CALIBRATED = 4, 8  # flags of a method
+_LAYOUTS = {
+    "native": _LAYOUT_NATIVE,
+    "bitsandbytes": _LAYOUT_BITSANDBYTES,
+    "gptq": _LAYOUT_GPTQ,
+    "gptq_v2": _LAYOUT_GPTQ_V2,
+    "awq": _LAYOUT_AWQ,
+}
 
 
 class Error(Exception):
@@ -348,7 +392,7 @@ def _dtype_id(dtype):
     """Id of a dtype given as "f32", "float32", or a numpy type (uint16 is not one of them: say "bf16")."""
     name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
     if name not in _DTYPE_IDS:
-        raise Error(_ARGUMENT, f"unknown dtype {name!r}: f32, f16 or bf16")
+        raise Error(_E_ARGUMENT, f"unknown dtype {name!r}: f32, f16 or bf16")
     return _DTYPE_IDS[name]
 
 
@@ -358,20 +402,20 @@ def _array(a, dtype=None, what="array", any_strides=False):
     if dtype is None:
         if a.dtype == np.uint16:
             raise Error(
-                _ARGUMENT,
+                _E_ARGUMENT,
                 f'{what} is uint16: say dtype="bf16" if these are the bits of bf16 values',
             )
         dtype = a.dtype.name
     number = _DTYPE_IDS.get(dtype if isinstance(dtype, str) else np.dtype(dtype).name)
-    if number is None or number > 3:
+    if number is None or number > _BF16:
         raise Error(
-            _ARGUMENT,
+            _E_ARGUMENT,
             f'{what} is {a.dtype}: float32, float16, or uint16 with dtype="bf16" is needed',
         )
-    if number == 3 and a.dtype.name == "bfloat16":  # the type of package ml_dtypes
+    if number == _BF16 and a.dtype.name == "bfloat16":  # the type of package ml_dtypes
         a = a.view(np.uint16)
     if a.dtype != _DTYPES[number][2]:
-        raise Error(_ARGUMENT, f"{what} is {a.dtype}, which does not hold {_DTYPES[number][0]}")
+        raise Error(_E_ARGUMENT, f"{what} is {a.dtype}, which does not hold {_DTYPES[number][0]}")
     if any_strides and a.flags.aligned:
         return a, number
     return np.require(a, requirements=["C", "ALIGNED"]), number
@@ -380,7 +424,7 @@ def _array(a, dtype=None, what="array", any_strides=False):
 def _matrix(x, columns):
     """x [..., columns] as a matrix, and the elements from row to row; copies only what has other strides."""
     if x.ndim == 0 or x.shape[-1] != columns:
-        raise Error(_SHAPE, f"x has shape {x.shape}, its last dimension must be {columns}")
+        raise Error(_E_SHAPE, f"x has shape {x.shape}, its last dimension must be {columns}")
     flat = x.reshape(-1 if x.size else int(np.prod(x.shape[:-1], dtype=np.uint64)), columns)
     stride = flat.strides[0] // flat.itemsize if flat.shape[0] > 1 else columns
     if (
@@ -502,7 +546,7 @@ class Tensor:
         obstacle = _lib.lq_tensor_obstacle(self._handle, number)
         if obstacle is not None:
             raise Error(
-                _UNSUPPORTED,
+                _E_UNSUPPORTED,
                 f"layout {layout} cannot hold this {self.method} tensor: {obstacle.decode()}",
             )
         _check(_lib.lq_tensor_convert(None, self._handle, number, ctypes.byref(handle)))
@@ -520,7 +564,7 @@ class Tensor:
             total = int(np.prod(shape[:-1], dtype=np.uint64)) if shape else 1
             first, stop, step = rows.indices(total)
             if step != 1:
-                raise Error(_ARGUMENT, "rows must be a slice of step 1")
+                raise Error(_E_ARGUMENT, "rows must be a slice of step 1")
             shape = (max(stop - first, 0), columns)
         if out is None:
             out = _empty_aligned(shape, _DTYPES[number][2])
@@ -531,7 +575,7 @@ class Tensor:
             or not out.flags.writeable
         ):
             raise Error(
-                _SHAPE,
+                _E_SHAPE,
                 f"out must be a writable C-contiguous {_DTYPES[number][2].__name__} array of shape "
                 f"{shape}",
             )
@@ -581,14 +625,14 @@ class Tensor:
         errors at LQ_KEY_COMPUTE. Where neither applies, also with transpose and with an int8 Tensor, it is "exact".
         """
         if transpose and bias is not None:
-            raise Error(_ARGUMENT, "transpose=True takes no bias")
+            raise Error(_E_ARGUMENT, "transpose=True takes no bias")
         if bias is not None:
             bias = np.require(bias, np.float32, ["C", "ALIGNED"])
             if bias.shape != (self._rows(),):
-                raise Error(_SHAPE, f"bias has shape {bias.shape}, not ({self._rows()},)")
+                raise Error(_E_SHAPE, f"bias has shape {bias.shape}, not ({self._rows()},)")
         if isinstance(x, Tensor):
             if transpose:
-                raise Error(_UNSUPPORTED, "transpose=True needs x as an array")
+                raise Error(_E_UNSUPPORTED, "transpose=True needs x as an array")
             out_dtype = "f32" if out_dtype is None else out_dtype
             return self._matmul_int8(x, bias, out_dtype, compat, mode)
         x, number = _array(x, dtype, "x", any_strides=True)
@@ -627,7 +671,7 @@ class Tensor:
 
 def _layout(name):
     if name not in _LAYOUTS:
-        raise Error(_ARGUMENT, f"unknown layout {name!r}: {' or '.join(_LAYOUTS)}")
+        raise Error(_E_ARGUMENT, f"unknown layout {name!r}: {' or '.join(_LAYOUTS)}")
     return _LAYOUTS[name]
 
 
@@ -637,22 +681,23 @@ def _method_info(method):
         _check(_lib.lq_method_info_at(i, ctypes.byref(info)))
         if info.name.decode() == method:
             return info
-    raise Error(_ARGUMENT, f"unknown method {method!r}: {', '.join(methods())}")
+    raise Error(_E_ARGUMENT, f"unknown method {method!r}: {', '.join(methods())}")
 
 
 def _refuse_foreign(method, bits, group_size, sym):
     """Arguments of methods with groups must stand at their defaults for others."""
     info = _method_info(method)
-    if info.flags & _GROUPWISE:
+    if info.flags & _METHOD_GROUPWISE:
         return
     if bits not in (4, info.code_bits):
-        raise Error(_UNSUPPORTED, f"bits={bits}: {method} codes have {info.code_bits} bits")
+        raise Error(_E_UNSUPPORTED, f"bits={bits}: {method} codes have {info.code_bits} bits")
     if group_size != 128:
         raise Error(
-            _UNSUPPORTED, f"group_size={group_size}: {method} has no groups (block_size, perhaps?)"
+            _E_UNSUPPORTED,
+            f"group_size={group_size}: {method} has no groups (block_size, perhaps?)",
         )
     if sym is not True:
-        raise Error(_UNSUPPORTED, f"sym={sym}: {method} has no zero points")
+        raise Error(_E_UNSUPPORTED, f"sym={sym}: {method} has no zero points")
 
 
 def quantize(
@@ -691,10 +736,10 @@ def quantize(
     """
     method = "affine" if method == "rtn" else method
     flags = _method_info(method).flags
-    if flags & _CALIBRATED:
-        raise Error(_STATE, f"{method} needs inputs of the layer: see Calibrator")
+    if flags & _METHOD_CALIBRATED:
+        raise Error(_E_STATE, f"{method} needs inputs of the layer: see Calibrator")
     _refuse_foreign(method, bits, group_size, sym)
-    groupwise = flags & _GROUPWISE
+    groupwise = flags & _METHOD_GROUPWISE
     quantizer = _Quantizer(
         method=method,
         block_size=block_size,
@@ -752,10 +797,10 @@ class Calibrator:
         nonfinite=None,
         input_correction=0.0,
     ):
-        if not _method_info(method).flags & _CALIBRATED:
-            raise Error(_UNSUPPORTED, f"{method} does not calibrate: see quantize()")
+        if not _method_info(method).flags & _METHOD_CALIBRATED:
+            raise Error(_E_UNSUPPORTED, f"{method} does not calibrate: see quantize()")
         _refuse_foreign(storage, bits, group_size, sym)
-        groupwise = _method_info(storage).flags & _GROUPWISE
+        groupwise = _method_info(storage).flags & _METHOD_GROUPWISE
         self._keys = dict(
             method=method,
             storage=storage,
@@ -775,7 +820,7 @@ class Calibrator:
         )
         self._columns = operator.index(columns)
         if not 0 <= self._columns < 2**32:
-            raise Error(_ARGUMENT, f"columns={columns}")
+            raise Error(_E_ARGUMENT, f"columns={columns}")
         self._quantizer = _Quantizer(**self._keys)
         self._report = None
 
@@ -795,7 +840,7 @@ class Calibrator:
         if x_float is not None:
             y, other = _array(x_float, dtype, "x_float", any_strides=True)
             if other != number or y.shape != x.shape:
-                raise Error(_ARGUMENT, "x_float has not the dtype or the shape of x")
+                raise Error(_E_ARGUMENT, "x_float has not the dtype or the shape of x")
             flat.append(_matrix(y, self._columns))
         inputs = [a for rows, stride in flat for a in (rows.ctypes.data, stride)]
         self._show(self._quantizer, flat[0][0].shape[0], number, inputs)
@@ -812,7 +857,7 @@ class Calibrator:
         """What was observed, as bytes that load() takes on any machine."""
         out = np.empty(_lib.lq_quantizer_save_bytes(self._quantizer.handle), np.uint8)
         if out.size == 0:
-            raise Error(_STATE, "nothing was observed")
+            raise Error(_E_STATE, "nothing was observed")
         _check(_lib.lq_quantizer_save(self._quantizer.handle, out.ctypes.data, out.nbytes))
         return out.tobytes()
 
@@ -828,7 +873,7 @@ class Calibrator:
     def merge(self, other):
         """Adds what another Calibrator of as many columns observed, behind what this one did."""
         if other is self:
-            raise Error(_ARGUMENT, "a Calibrator cannot be merged with itself")
+            raise Error(_E_ARGUMENT, "a Calibrator cannot be merged with itself")
         self._quantizer.check(
             _lib.lq_quantizer_merge(self._quantizer.handle, other._quantizer.handle)
         )
@@ -855,7 +900,7 @@ class Calibrator:
         rows_observed   rows of inputs
         """
         if self._report is None:
-            raise Error(_STATE, "no weight was quantized yet")
+            raise Error(_E_STATE, "no weight was quantized yet")
         return dict(self._report)
 
 
@@ -868,7 +913,7 @@ def _plane_array(name, a):
     for number, (_, _, numpy_type) in _DTYPES.items():
         if a.dtype == numpy_type:
             return np.require(a, requirements=["C", "ALIGNED"]), number
-    raise Error(_ARGUMENT, f"plane {name} is {a.dtype}, which no plane can be")
+    raise Error(_E_ARGUMENT, f"plane {name} is {a.dtype}, which no plane can be")
 
 
 def from_planes(layout, planes, shape=None, nonfinite=None, zero_borrow=None):
@@ -885,7 +930,7 @@ def from_planes(layout, planes, shape=None, nonfinite=None, zero_borrow=None):
     for p, (name, a) in zip(structs, planes.items()):
         a, number = _plane_array(name, a)
         if a.ndim > 8:
-            raise Error(_ARGUMENT, f"plane {name} has {a.ndim} dimensions")
+            raise Error(_E_ARGUMENT, f"plane {name} has {a.ndim} dimensions")
         keep.append(a)
         p.size, p.dtype, p.ndim, p.bytes = ctypes.sizeof(_Plane), number, a.ndim, a.nbytes
         p.dims[: a.ndim] = a.shape
