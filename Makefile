@@ -164,6 +164,9 @@ check-abi: lib $(BUILD)/tests/test_abi ## the interface against what was release
 	@cd $(BUILD)/tests && tail -n 1 test_abi.log && awk '/^[0-9]+ passed, / { passed += $$1; failed += $$3 } \
 	  END { print passed " passed, " failed " failed" }' headers.sh.log abi.sh.log abi_breaks.sh.log
 
+check-examples: all ## every example, linked with the static and with the shared library
+	@sh tests/examples.sh
+
 abi-dump: ## record the interface anew, on purpose
 	@sh tests/abi/dump.sh
 
@@ -211,7 +214,7 @@ uninstall: ## take away what install put there
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-sources = $(wildcard include/*.h lib/*/*.[ch] src/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] examples/*.[ch])
+sources = $(wildcard include/*.h lib/*/*.[ch] src/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] examples/*.[ch] examples/*.cc)
 
 format: ## lay out all C sources (clang-format 14)
 	clang-format -i $(sources)

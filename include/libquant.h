@@ -311,9 +311,10 @@ typedef struct lq_quantizer lq_quantizer;
 /*
  * Where memory comes from. `alloc` returns at least `bytes` bytes at a multiple of `alignment` (a
  * power of two, at most 64), or NULL; `release` gets the pointer and the same two numbers. Called
- * on the thread that called the library, never from inside a parallel region; neither may call the
- * library. Set `size` to sizeof(lq_alloc), `flags` to 0. The struct is copied; `user` must outlive
- * every handle made with it.
+ * on the thread that called the library, never from inside a parallel region; where one tensor is
+ * used on several threads at once, so are these. Neither may call the library. Set `size` to
+ * sizeof(lq_alloc), `flags` to 0. The struct is copied; `user` must outlive every handle made with
+ * it.
  */
 typedef struct lq_alloc {
   uint32_t size;

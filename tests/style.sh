@@ -11,7 +11,8 @@ sizes()
   awk '
     FNR == 1 { start = 0 }
     { limit = FILENAME ~ /lib\/kern\// ? 150 : 60 }
-    /^\{/ { start = FNR; name = before }
+    /^\{/ && last !~ /^(class|struct|namespace) / { start = FNR; name = before }
+    { last = $0 }
     /^\}/ && start {
       if (FNR - start - 1 > limit)
         print FILENAME ":" start ": function of " FNR - start - 1 " lines, limit " limit ": " name
