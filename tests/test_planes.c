@@ -163,6 +163,19 @@ static void check_larger_structs(const lq_tensor *t, int32_t layout)
   if (CHECK(st == LQ_OK, "larger structs: %d %s", st, lq_config_error_text(config)))
     check_equal(t, loaded, layout);
   lq_tensor_destroy(loaded);
+  /* The first says how large all are: one that says more would be read past its end. */
+  const uint32_t last = s.n - 1, bad[] = {0, 4, sizeof(lq_plane) - 8, sizeof *planes + 8, 1u << 30};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    if (last == 0 && bad[i] > sizeof *planes)
+      continue;
+    planes[last].p.size = bad[i];
+    st = lq_tensor_from_planes(config, layout, &planes[0].p, s.n, 0, NULL, 0, &loaded);
+    CHECK(st == LQ_E_VERSION && !loaded, "the last of %u bytes: %d", bad[i], st);
+  }
+  planes[last].p.size = sizeof *planes;
+  planes[last].tail[1] = 1;
+  st = lq_tensor_from_planes(config, layout, &planes[0].p, s.n, 0, NULL, 0, &loaded);
+  CHECK(st == LQ_E_VERSION && !loaded, "a tail that is not zero: %d", st);
   lq_config_destroy(config);
   free_parts(&s);
 }

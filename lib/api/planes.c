@@ -60,6 +60,9 @@ static lq_status check_input(const struct lqi_import *in, int borrow, struct lqi
   for (uint32_t i = 0; i < in->count; i++) {
     const lq_plane *p =
         (const lq_plane *)(const void *)((const char *)in->planes + (size_t)i * in->stride);
+    /* A larger one would be read past the end of the array. */
+    if (p->size != in->stride)
+      return lqi_fail(why, LQ_E_VERSION, "lq_plane.size is not that of the first plane", NULL);
     lq_status s = check_plane(p, borrow, why);
     if (s != LQ_OK)
       return s;
