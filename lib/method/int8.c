@@ -248,11 +248,21 @@ static void int8_decode(const struct lqi_store *store, const struct lqi_kernels 
   }
 }
 
+/* Kernels of coded rows have the formula alone. */
+static int has_large(const struct lqi_store *store)
+{
+  const float *scales = store->plane[LQI_SCALES].data;
+  int large = 0;
+  for (uint64_t r = 0; r < store->shape.rows; r++)
+    large |= scales[r] > LARGE;
+  return large;
+}
+
 static int int8_strip(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
                       uint64_t rows, float *grids, struct lqi_strip *out)
 {
-  (void)kern, (void)rows, (void)grids;
-  if (store->plane[LQI_OUTLIERS].bytes != 0)
+  (void)kern, (void)grids;
+  if (store->plane[LQI_OUTLIERS].bytes != 0 || (rows == 0 && has_large(store)))
     return -1;
   *out = (struct lqi_strip){
       .codes = (const uint8_t *)store->plane[LQI_CODES].data + row * store->shape.cols,

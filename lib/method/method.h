@@ -174,9 +174,9 @@ struct lqi_method {
 
   /*
    * Rows row .. row + rows - 1 as kernels multiply them without decoding first: *out, and the form
-   * (enum lqi_form); -1 if this tensor's rows have none. Columns are a multiple of LQI_PIECE. Grids
-   * that are not a plane as they stand go to `grids`, LQI_STRIP_GRIDS(columns) floats a row. NULL:
-   * never.
+   * (enum lqi_form); -1 if this tensor's rows have none, which a call for no rows asks. Columns are
+   * a multiple of LQI_PIECE. Grids that are not a plane as they stand go to `grids`,
+   * LQI_STRIP_GRIDS(columns) floats a row. NULL: never.
    */
   int (*strip)(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,
                uint64_t rows, float *grids, struct lqi_strip *out);
