@@ -847,6 +847,130 @@ LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, con
 LQ_API lq_status lq_compare(const lq_tensor *a, const lq_tensor *b, lq_metrics *out,
                             const lq_config *how);
 
+/* ---- Static weights, for firmware. Any thread. Since 0.1. ----
+ *
+ * Weights that lie in read-only memory as plain arrays, and products with them that take nothing
+ * but the caller's memory: no allocation, file, C library, double or variable. `quant export
+ * --c-array` writes such arrays. Compiled with LQ_FREESTANDING this part is all there is, up to
+ * lq_static_from_tensor. docs/firmware.md has sizes, cycles and a complete program.
+ */
+
+/*
+ * A weight [rows, columns] in the caller's arrays, which stay the caller's. The codes lie as in
+ * LQ_LAYOUT_NATIVE; number i of the scales is that of
+ *   nf4, fp4   block i of the flattened matrix, `block` elements each, the last perhaps shorter
+ *   affine     4 or 8 bits: group i % G of row i / G, `block` columns each, G = ceil(columns /
+ *              block)
+ *   int8       row i; block is 0
+ * With scale_dtype LQ_U8 (not int8) a scale is nested: nested_codebook[scales[i]] * nested_scales[i
+ * / nested_block], rounded, + nested_offset. Bytes are those of the arrays; what is absent is NULL
+ * and 0. Set `size` to sizeof(lq_static).
+ */
+typedef struct lq_static {
+  uint32_t size;
+  int32_t method; /* LQ_NF4, LQ_FP4, LQ_INT8, LQ_AFFINE */
+  uint32_t rows, columns;
+  uint32_t bits; /* of a code: 4 or 8 */
+  uint32_t block;
+  int32_t scale_dtype; /* LQ_F32; LQ_F16: affine alone; LQ_U8: nested */
+  uint32_t nested_block;
+  float nested_offset;
+  uint32_t codes_bytes, scales_bytes, zeros_bytes, nested_scales_bytes;
+  uint32_t reserved;
+  const void *codes;
+  const void *scales;
+  const uint8_t *zeros;         /* affine: the zero points, in the order of scales; NULL: all are
+                                   2^(bits - 1) */
+  const float *codebook;        /* nf4, fp4: 16 values by code */
+  const float *nested_scales;   /* f32 */
+  const float *nested_codebook; /* 256 values by code */
+  const float *bias;            /* [rows], or NULL */
+} lq_static;
+
+/*
+ * Whether the fields agree with each other: LQ_E_ARGUMENT (a null or misaligned pointer, a method
+ * or type that is none of these), LQ_E_SHAPE (bytes that are not what the shape needs),
+ * LQ_E_OVERFLOW (rows * columns does not fit 32 bits), LQ_E_UNSUPPORTED (a method that was left out
+ * of the build), LQ_E_VERSION. The functions below ask it first, so that none reads past an array;
+ * it takes about a hundred instructions.
+ */
+LQ_API lq_status lq_static_check(const lq_static *weight);
+
+/* Rows first_row .. first_row + rows - 1 to out[rows * columns], the bits of lq_dequantize to f32.
+ * LQ_E_SHAPE for rows that it has not. */
+LQ_API lq_status lq_static_decode(const lq_static *weight, uint32_t first_row, uint32_t rows,
+                                  float *out);
+
+/* y[rows] = W x[columns] + bias, the bits of lq_matmul. With LQ_FREESTANDING only where the target
+ * has a fused multiply-add in f32. x and y do not overlap. */
+LQ_API lq_status lq_static_matvec(const lq_static *weight, const float *x, float *y);
+
+/*
+ * How an integer product becomes an 8-bit output: it is multiplied by multiplier * 2^(shift - 31).
+ *   DOUBLE  acc * 2^max(shift, 0) * multiplier / 2^31 rounded half up, then divided by
+ *           2^max(-shift, 0) and rounded half away from zero: TensorFlow Lite, its version for
+ *           microcontrollers, CMSIS-NN
+ *   SINGLE  in one step, rounded half up: the same built with TFLITE_SINGLE_ROUNDING or
+ *           CMSIS_NN_USE_SINGLE_ROUNDING, XNNPACK
+ * They differ by 1 in about one result of sixty.
+ */
+enum { LQ_ROUND_DOUBLE = 1, LQ_ROUND_SINGLE = 2 };
+
+/* 0 <= multiplier, -31 <= shift <= 30; a result beyond 32 bits wraps. Other arguments give 0. */
+LQ_API int32_t lq_requantize(int32_t acc, int32_t multiplier, int32_t shift, int32_t rounding);
+
+/*
+ * An int8 layer in fixed point (W8A8): for inputs x and outputs y that stand for scale * (integer -
+ * zero point),
+ *   y[n] = clamp(requantize(bias[n] + sum of codes[n, k] * x[k], multiplier[n], shift[n]) + y_zero)
+ * within y_least .. y_most. bias holds the zero point of x too: round(b / (x_scale * w_scale)) -
+ * x_zero * (sum of codes[n, k]). At most 131071 columns, so that no sum overflows. Bounds above
+ * -128 or below 127 are activations: y_least = y_zero is ReLU. Set `size` to sizeof.
+ */
+typedef struct lq_static_w8a8 {
+  uint32_t size;
+  int32_t rounding; /* LQ_ROUND_DOUBLE, LQ_ROUND_SINGLE */
+  uint32_t rows, columns;
+  int32_t y_zero, y_least, y_most; /* -128 .. 127 */
+  int32_t x_zero; /* what x was made with, like the two scales: not computed with */
+  float x_scale, y_scale;
+  const int8_t *codes;       /* [rows, columns] */
+  const int32_t *bias;       /* these three: [rows] */
+  const int32_t *multiplier; /* 0 .. 2^31 - 1 */
+  const int8_t *shift;       /* -31 .. 30 */
+} lq_static_w8a8;
+
+/* As lq_static_check; looks at every multiplier and shift. */
+LQ_API lq_status lq_static_check_w8a8(const lq_static_w8a8 *layer);
+
+/* y[rows] from x[columns], which do not overlap. Checks what lq_static_check_w8a8 does. */
+LQ_API lq_status lq_static_matvec_w8a8(const lq_static_w8a8 *layer, const int8_t *x, int8_t *y);
+
+/*
+ * The descriptor of a tensor, over the tensor's own memory, as long as that lives. Not with
+ * LQ_FREESTANDING. `out` comes with its size set, and has no bias. LQ_E_UNSUPPORTED for what it
+ * cannot describe: other methods and bits, dense outlier columns, groups that do not follow the
+ * columns; LQ_E_OVERFLOW.
+ */
+LQ_API lq_status lq_static_from_tensor(const lq_tensor *tensor, lq_static *out);
+
+/* The multiplier and shift of a factor >= 0; below 2^-32 both are 0. LQ_E_ARGUMENT for a negative
+ * factor, NaN, or one of 2^30 and more. Not with LQ_FREESTANDING. */
+LQ_API lq_status lq_requantize_factor(double factor, int32_t *multiplier, int32_t *shift);
+
+/*
+ * A W8A8 layer from an int8 tensor without dense columns. `out` comes with size, rounding, x_scale,
+ * x_zero, y_scale, y_zero, y_least and y_most set, and gets the rest; the arrays are the caller's,
+ * [rows, columns] and [rows], and are written. bias: f32, or NULL. A row whose bias in units of
+ * x_scale * w_scale would not fit 30 bits, since its weights are next to nothing, gets a larger
+ * scale and codes to match. Not with LQ_FREESTANDING. LQ_E_UNSUPPORTED, LQ_E_ARGUMENT (also scales
+ * that are not positive), LQ_E_NONFINITE (bias), LQ_E_OVERFLOW (131072 columns or more, a factor
+ * x_scale * w_scale / y_scale of 2^30 or more).
+ */
+LQ_API lq_status lq_static_w8a8_from_tensor(const lq_tensor *tensor, const float *bias,
+                                            int8_t *codes, int32_t *bias_out, int32_t *multiplier,
+                                            int8_t *shift, lq_static_w8a8 *out);
+
 /* END DECLARATIONS */
 
 #ifdef __cplusplus

@@ -253,6 +253,15 @@ _FUNCTIONS = [
     ("lq_matmul_transposed", _i32, [_ptr, _u64, _i32, _ptr, _u64, _i32, _ptr, _u64, _ptr]),
     ("lq_matmul_int8", _i32, [_ptr, _ptr, _ptr, _i32, _ptr, _u64, _ptr]),
     ("lq_compare", _i32, [_ptr, _ptr, _POINTER(_Metrics), _ptr]),
+    ("lq_static_check", _i32, [_ptr]),
+    ("lq_static_decode", _i32, [_ptr, _u32, _u32, _ptr]),
+    ("lq_static_matvec", _i32, [_ptr, _ptr, _ptr]),
+    ("lq_requantize", _i32, [_i32, _i32, _i32, _i32]),
+    ("lq_static_check_w8a8", _i32, [_ptr]),
+    ("lq_static_matvec_w8a8", _i32, [_ptr, _ptr, _ptr]),
+    ("lq_static_from_tensor", _i32, [_ptr, _ptr]),
+    ("lq_requantize_factor", _i32, [_f64, _POINTER(_i32), _POINTER(_i32)]),
+    ("lq_static_w8a8_from_tensor", _i32, [_ptr, _ptr, _ptr, _ptr, _ptr, _ptr, _ptr]),
 ]
 # ---- end of what is written ----
 

@@ -10,7 +10,12 @@
 
 #include "base.h"
 
+/* Without a C library its header may be missing, too; the function is the compiler's to find. */
+#ifdef LQ_FREESTANDING
+void *memcpy(void *to, const void *from, size_t bytes);
+#else
 #include <string.h>
+#endif
 
 LQI_INLINE uint32_t lqi_f32_bits(float x)
 {
