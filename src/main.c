@@ -22,6 +22,7 @@ typedef struct verb_entry {
 static const verb_entry verbs[] = {
     {"quantize", verb_quantize, "quantize the weights of a model"},
     {"dequantize", verb_dequantize, "restore a quantized model to dense weights"},
+    {"export", verb_export, "write weights as C source, for firmware"},
     {"inspect", verb_inspect, "show what a model holds and check it"},
     {"compare", verb_compare, "measure how far one model is from another"},
     {"eval", verb_eval, "measure how well a model predicts a text"},

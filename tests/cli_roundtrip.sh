@@ -128,7 +128,7 @@ holds "$scratch/text" '10 quantized, 11 left' 'relative error'
 "$QUANT" quantize "$model" -o "$scratch/typed" --force --quiet >"$scratch/text" 2>&1 || die "--quiet"
 [ -s "$scratch/text" ] && die "--quiet is not quiet"
 
-for verb in '' quantize dequantize inspect compare bench; do
+for verb in '' quantize dequantize export inspect compare bench; do
   # shellcheck disable=SC2086 # no verb is no argument
   "$QUANT" $verb --help >"$scratch/text" || die "$verb --help"
   holds "$scratch/text" 'usage: quant'

@@ -14,6 +14,7 @@
 
 bool verb_quantize(int argc, char **argv, fail *why);
 bool verb_dequantize(int argc, char **argv, fail *why);
+bool verb_export(int argc, char **argv, fail *why);
 bool verb_inspect(int argc, char **argv, fail *why);
 bool verb_compare(int argc, char **argv, fail *why);
 bool verb_eval(int argc, char **argv, fail *why);
