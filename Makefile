@@ -155,6 +155,9 @@ export QUANT = $(abspath $(BUILD)/quant)
 check: $(test_programs) $(if $(filter %.sh,$(TESTS)),all) ## build everything and run every test
 	@sh tests/run $(TESTS)
 
+check-firmware: all ## what is left without a system: built for Cortex-M, run in an emulator, compared with this machine
+	@sh tests/firmware/run.sh
+
 check-long: export LQ_LONG = 1
 check-long: check ## the same tests with the long parts that check leaves out
 
@@ -214,7 +217,8 @@ uninstall: ## take away what install put there
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-sources = $(wildcard include/*.h lib/*/*.[ch] src/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] examples/*.[ch] examples/*.cc)
+sources = $(wildcard include/*.h lib/*/*.[ch] src/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] examples/*.[ch] \
+            examples/*.cc examples/*/*.[ch])
 
 format: ## lay out all C sources (clang-format 14)
 	clang-format -i $(sources)
