@@ -78,6 +78,9 @@
  *   gptq      chooses codes of affine, nf4 or fp4 so that the output of a layer on calibration data
  *             changes least (arXiv 2210.17323): lq_quantizer_observe, then lq_quantizer_run
  *
+ *   ggml      the block types of GGUF files, Q4_0 to Q6_K and others: decoded to the bits of ggml,
+ *             multiplied with, compared; not made
+ *
  * The keys of affine: LQ_KEY_BITS, LQ_KEY_GROUP_SIZE, LQ_KEY_SYMMETRIC, LQ_KEY_MSE. A group covers
  * the range lo..hi of its weights, widened to contain 0 and, if symmetric, mirrored: scale = (hi -
  * lo) / (2^bits - 1), zero point = -lo / scale rounded, or 2^(bits - 1) if symmetric; code = weight
@@ -182,7 +185,8 @@ enum {
   LQ_INT8 = 4,
   LQ_DYNAMIC8 = 5,
   LQ_AFFINE = 6,
-  LQ_GPTQ = 7
+  LQ_GPTQ = 7,
+  LQ_GGML = 8
 };
 
 /* Layouts: which names and shapes the planes of a tensor have. */
@@ -191,7 +195,8 @@ enum {
   LQ_LAYOUT_BITSANDBYTES = 2, /* as transformers stores bitsandbytes modules */
   LQ_LAYOUT_GPTQ = 3,         /* GPTQ checkpoints: zero points are stored less 1 */
   LQ_LAYOUT_GPTQ_V2 = 4,      /* the same with zero points as they are */
-  LQ_LAYOUT_AWQ = 5           /* AWQ checkpoints of version "gemm" */
+  LQ_LAYOUT_AWQ = 5,          /* AWQ checkpoints of version "gemm" */
+  LQ_LAYOUT_GGML = 6          /* a tensor of a GGUF file */
 };
 
 /* Keys of a config. lq_config_key_info gives type, bounds, default and text of each. */
@@ -205,6 +210,7 @@ enum {
   LQ_KEY_GROUP_SIZE = 120,  /* affine: columns of a row under one scale, a multiple of 8; the last
                               group of a row may be short; -1: the whole row; default 128 */
   LQ_KEY_SYMMETRIC = 130,   /* affine: 0: a zero point for each group; default 1 */
+  LQ_KEY_BLOCK_TYPE = 140,  /* of tensors alone, lq_tensor_get_i64: the type in lq_ggml_type_info */
   LQ_KEY_COMPAT = 200,      /* choice: none, bitsandbytes-cpu, gptq */
   LQ_KEY_NONFINITE = 201,   /* choice: auto, error, saturate, keep, propagate */
   LQ_KEY_ZERO_BORROW = 210, /* lq_tensor_from_planes, layout gptq: 1: the zero points had 1 taken
@@ -286,11 +292,12 @@ enum { LQ_TYPE_I64 = 1, LQ_TYPE_F64 = 2, LQ_TYPE_CHOICE = 3 };
 
 /* Flags in lq_method_info. */
 enum {
-  LQ_METHOD_BLOCKWISE = 1, /* has block scales: LQ_KEY_BLOCK_SIZE and LQ_KEY_NESTED apply */
-  LQ_METHOD_ROWWISE = 2,   /* one scale a row */
-  LQ_METHOD_GROUPWISE = 4, /* scales of groups of columns: LQ_KEY_BITS, LQ_KEY_GROUP_SIZE,
+  LQ_METHOD_BLOCKWISE = 1,  /* has block scales: LQ_KEY_BLOCK_SIZE and LQ_KEY_NESTED apply */
+  LQ_METHOD_ROWWISE = 2,    /* one scale a row */
+  LQ_METHOD_GROUPWISE = 4,  /* scales of groups of columns: LQ_KEY_BITS, LQ_KEY_GROUP_SIZE,
                               LQ_KEY_SYMMETRIC, LQ_KEY_MSE and LQ_KEY_NESTED apply */
-  LQ_METHOD_CALIBRATED = 8 /* chooses the codes of LQ_KEY_STORAGE after lq_quantizer_observe */
+  LQ_METHOD_CALIBRATED = 8, /* chooses the codes of LQ_KEY_STORAGE after lq_quantizer_observe */
+  LQ_METHOD_DECODES = 16    /* has no encoder: lq_quantizer_create gives LQ_E_UNSUPPORTED */
 };
 
 /* Most dimensions of a tensor. */
@@ -395,6 +402,17 @@ typedef struct lq_method_info {
   const char *text; /* one line */
 } lq_method_info;
 
+/* A type of the tensors in GGUF files. Set `size` to sizeof(lq_ggml_type) before the call. */
+typedef struct lq_ggml_type {
+  uint32_t size;
+  int32_t type;
+  uint32_t elements; /* of a block, of which a row has a whole number; 1: not quantized */
+  uint32_t bytes;    /* of a block */
+  int32_t dtype;     /* LQ_* of its elements where it is not quantized; 0 */
+  int32_t decodes;   /* 1: lq_tensor_from_planes takes it */
+  const char *name;  /* "Q4_K" */
+} lq_ggml_type;
+
 /* A key of a config. Set `size` to sizeof(lq_key_info) before the call. */
 typedef struct lq_key_info {
   uint32_t size;
@@ -462,6 +480,10 @@ LQ_API int32_t lq_method_from_name(const char *name);
 /* Describes method number `index` (below lq_method_count) in *out. LQ_E_ARGUMENT past the end,
  * LQ_E_VERSION for a bad out->size. Any thread. */
 LQ_API lq_status lq_method_info_at(uint32_t index, lq_method_info *out);
+
+/* Describes the block type of ggml with the number `type` in *out. LQ_E_ARGUMENT where no type has
+ * it, or none any longer; LQ_E_VERSION for a bad out->size. Any thread. */
+LQ_API lq_status lq_ggml_type_info(int32_t type, lq_ggml_type *out);
 
 /* ---- Config ---- */
 
@@ -586,11 +608,16 @@ LQ_API lq_status lq_tensor_wrap(const lq_alloc *alloc, int32_t dtype, uint32_t n
  * in v1 planes they are taken as v2 if stored so, since no v1 writer gives that and files exist
  * that are labelled wrong. Groups that do not follow the columns ("act-order") are kept by their
  * index.
+ * LQ_LAYOUT_GGML:
+ *   blocks  U8   [.., bytes of a row]: of each row its blocks, as the file has them; also [bytes],
+ *                where dims must say the shape. F32, F16 or BF16 of types that are not quantized
+ *   type    I32  []: the number of the type, as in lq_ggml_type_info
  * LQ_LAYOUT_NATIVE:
  *   meta             U8   JSON text: method, dtype, shape, block sizes
  *   codes            the data of none; U8 [ceil(n / 2)] of nf4 and fp4; U8 [n] of dynamic8; I8 of
  *                    int8, with the tensor's shape; U8 [rows, 4 * ceil(columns * bits / 32)] of
- *                    affine: each row a little-endian stream of bits, filled up to 32-bit words
+ *                    affine: each row a little-endian stream of bits, filled up to 32-bit words;
+ *                    U8 [bytes] of ggml, its blocks
  *   scales           F32  [blocks], F32 [rows] of int8, F16 or F32 [rows, groups] of affine, or U8
  *                    of the same shape if nested
  *   zeros            U8   [rows, groups], affine that is not symmetric
@@ -636,8 +663,8 @@ LQ_API int32_t lq_tensor_method(const lq_tensor *tensor);
 
 /*
  * What `tensor` was made with, in *out; `key`: LQ_KEY_METHOD, LQ_KEY_BLOCK_SIZE, LQ_KEY_NESTED,
- * LQ_KEY_NESTED_BLOCK_SIZE, LQ_KEY_BITS, LQ_KEY_GROUP_SIZE or LQ_KEY_SYMMETRIC. LQ_E_ARGUMENT for
- * others. Any thread.
+ * LQ_KEY_NESTED_BLOCK_SIZE, LQ_KEY_BITS, LQ_KEY_GROUP_SIZE, LQ_KEY_SYMMETRIC or
+ * LQ_KEY_BLOCK_TYPE. LQ_E_ARGUMENT for others. Any thread.
  */
 LQ_API lq_status lq_tensor_get_i64(const lq_tensor *tensor, int32_t key, int64_t *out);
 

@@ -9,8 +9,8 @@ cd "$work"
 # The only ```c block of the page is the file.
 awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' docs/adding-a-method.md >lib/method/ternary.c
 echo lib/method/ternary.c >>lib/sources.list
-sed 's/LQ_GPTQ = 7$/LQ_GPTQ = 7, LQ_TERNARY = 8/' include/libquant.h >header && mv header include/libquant.h
-sed 's/X(gptq)$/X(gptq) X(ternary)/' lib/method/registry.h >rows && mv rows lib/method/registry.h
+sed 's/LQ_GGML = 8$/LQ_GGML = 8, LQ_TERNARY = 9/' include/libquant.h >header && mv header include/libquant.h
+sed 's/X(ggml)$/X(ggml) X(ternary)/' lib/method/registry.h >rows && mv rows lib/method/registry.h
 grep -q LQ_TERNARY include/libquant.h
 grep -q 'X(ternary)' lib/method/registry.h
 

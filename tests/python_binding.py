@@ -325,7 +325,7 @@ def rest(rng):
     check(0 < m["relative_error"] < 0.3 and m["cosine"] > 0.9, f"compare: {m}")
     check(lq.compare(t, t)["relative_error"] == 0, "compare with itself")
     check(
-        lq.methods() == ["none", "nf4", "fp4", "int8", "dynamic8", "affine", "gptq"]
+        lq.methods() == ["none", "nf4", "fp4", "int8", "dynamic8", "affine", "gptq", "ggml"]
         and lq.version().count(".") == 2,
         "methods",
     )
@@ -336,7 +336,7 @@ def rest(rng):
 
 def same_everywhere(rng):
     w = rng.standard_normal((300, 333), dtype=np.float32)
-    methods = [m for m in lq.methods() if m != "gptq"]
+    methods = [m for m in lq.methods() if m not in ("gptq", "ggml")]
     expected = {m: lq.quantize(w, m).dequantize() for m in methods}
     best = lq.cpu_features()
     for level in ("scalar", "avx2", "avx512", "avx512vbmi", "neon"):

@@ -69,13 +69,15 @@ static void test_cpu(void)
 
 static void test_method_table(void)
 {
-  static const char *const names[] = {"none", "nf4", "fp4", "int8", "dynamic8", "affine", "gptq"};
-  static const int32_t ids[] = {LQ_NONE, LQ_NF4, LQ_FP4, LQ_INT8, LQ_DYNAMIC8, LQ_AFFINE, LQ_GPTQ};
-  static const uint32_t bits[] = {0, 4, 4, 8, 8, 4, 4}, blocks[] = {0, 64, 64, 0, 256, 0, 0};
+  static const char *const names[] = {"none",     "nf4",    "fp4",  "int8",
+                                      "dynamic8", "affine", "gptq", "ggml"};
+  static const int32_t ids[] = {LQ_NONE,     LQ_NF4,    LQ_FP4,  LQ_INT8,
+                                LQ_DYNAMIC8, LQ_AFFINE, LQ_GPTQ, LQ_GGML};
+  static const uint32_t bits[] = {0, 4, 4, 8, 8, 4, 4, 0}, blocks[] = {0, 64, 64, 0, 256, 0, 0, 0};
   lq_method_info info;
   test_in("methods");
-  CHECK(lq_method_count() == 7, "%u methods", lq_method_count());
-  for (uint32_t i = 0; i < 7; i++) {
+  CHECK(lq_method_count() == 8, "%u methods", lq_method_count());
+  for (uint32_t i = 0; i < 8; i++) {
     memset(&info, 0, sizeof info);
     info.size = sizeof info;
     CHECK(lq_method_info_at(i, &info) == LQ_OK && info.size == sizeof info, "method %u", i);
@@ -86,14 +88,15 @@ static void test_method_table(void)
     CHECK(!!(info.flags & LQ_METHOD_BLOCKWISE) == (blocks[i] != 0) &&
               !!(info.flags & LQ_METHOD_ROWWISE) == (ids[i] == LQ_INT8) &&
               !!(info.flags & LQ_METHOD_GROUPWISE) == (ids[i] == LQ_AFFINE) &&
-              !!(info.flags & LQ_METHOD_CALIBRATED) == (ids[i] == LQ_GPTQ),
+              !!(info.flags & LQ_METHOD_CALIBRATED) == (ids[i] == LQ_GPTQ) &&
+              !!(info.flags & LQ_METHOD_DECODES) == (ids[i] == LQ_GGML),
           "%s: flags %u", info.name, info.flags);
     CHECK(lq_method_from_name(names[i]) == ids[i] && !strcmp(lq_method_name(ids[i]), names[i]),
           "%s", names[i]);
   }
-  CHECK(lq_method_info_at(7, &info) == LQ_E_ARGUMENT && lq_method_info_at(0, NULL) == LQ_E_ARGUMENT,
+  CHECK(lq_method_info_at(8, &info) == LQ_E_ARGUMENT && lq_method_info_at(0, NULL) == LQ_E_ARGUMENT,
         "past the last");
-  CHECK(!lq_method_name(0) && !lq_method_name(-1) && !lq_method_name(8) && !lq_method_name(INT_MAX),
+  CHECK(!lq_method_name(0) && !lq_method_name(-1) && !lq_method_name(9) && !lq_method_name(INT_MAX),
         "unknown ids");
   CHECK(!lq_method_from_name("") && !lq_method_from_name("NF4") && !lq_method_from_name("nf") &&
             !lq_method_from_name("nf44") && !lq_method_from_name(NULL),

@@ -162,6 +162,18 @@ class _MethodInfo(ctypes.Structure):
     ]
 
 
+class _GgmlType(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("type", _i32),
+        ("elements", _u32),
+        ("bytes", _u32),
+        ("dtype", _i32),
+        ("decodes", _i32),
+        ("name", _str),
+    ]
+
+
 class _KeyInfo(ctypes.Structure):
     _fields_ = [
         ("size", _u32),
@@ -194,6 +206,7 @@ _FUNCTIONS = [
     ("lq_method_name", _str, [_i32]),
     ("lq_method_from_name", _i32, [_str]),
     ("lq_method_info_at", _i32, [_u32, _POINTER(_MethodInfo)]),
+    ("lq_ggml_type_info", _i32, [_i32, _POINTER(_GgmlType)]),
     ("lq_config_create", _i32, [_POINTER(_Alloc), _POINTER(_ptr)]),
     ("lq_config_clone", _i32, [_ptr, _POINTER(_ptr)]),
     ("lq_config_destroy", None, [_ptr]),
@@ -284,6 +297,7 @@ _LAYOUTS = {
     "gptq": _LAYOUT_GPTQ,
     "gptq_v2": _LAYOUT_GPTQ_V2,
     "awq": _LAYOUT_AWQ,
+    "ggml": _LAYOUT_GGML,
 }
 
 
@@ -927,7 +941,7 @@ def _plane_array(name, a):
 
 def from_planes(layout, planes, shape=None, nonfinite=None, zero_borrow=None):
     """A Tensor from the arrays of a checkpoint, planes {name: array}, in layout "bitsandbytes", "gptq", "gptq_v2",
-    "awq" or "native".
+    "awq", "ggml" or "native".
 
     Names are the checkpoint's own less the module path: "weight", "weight.absmax", ...; uint16 arrays are bf16.
     Arrays are used where they are, so they must not change afterwards; those of GPTQ and AWQ are copied. They are

@@ -4,6 +4,7 @@
  * Owns: lq_method_*, lq_build_info.
  * Must not know: handles.
  */
+#include "../method/ggml.h"
 #include "../method/registry.h"
 
 LQ_API uint32_t lq_method_count(void)
@@ -40,6 +41,27 @@ LQ_API lq_status lq_method_info_at(uint32_t index, lq_method_info *out)
       .default_block_size = m->default_block_size,
       .name = m->name,
       .text = m->text,
+  };
+  return LQ_OK;
+}
+
+LQ_API lq_status lq_ggml_type_info(int32_t type, lq_ggml_type *out)
+{
+  if (out == NULL)
+    return LQ_E_ARGUMENT;
+  if (!lqi_known_struct(out, out->size, sizeof *out))
+    return LQ_E_VERSION;
+  const struct lqi_ggml_type *t = lqi_ggml_type(type);
+  if (t == NULL)
+    return LQ_E_ARGUMENT;
+  *out = (lq_ggml_type){
+      .size = out->size,
+      .type = t->id,
+      .elements = t->elements,
+      .bytes = t->bytes,
+      .dtype = t->dtype,
+      .decodes = t->decode != NULL || lqi_is_float(t->dtype),
+      .name = t->name,
   };
   return LQ_OK;
 }

@@ -186,6 +186,8 @@ static lq_status check_values(const struct lqi_store *store, struct lqi_text *wh
   if (store->packed.layout != 0)
     return check_floats(&store->packed.plane[LQI_QSCALES], store->packed.scale_dtype, "scale ",
                         why);
+  if (store->method->check_scales != NULL)
+    return store->method->check_scales(store, why);
   for (size_t i = 0; i < LQI_COUNT(floats); i++) {
     int scales = floats[i].plane == LQI_SCALES;
     if (scales && store->nested_block_size != 0)
@@ -247,6 +249,8 @@ static lq_status import_store(const lq_config *config, const struct lqi_layout *
     s = check_block_sizes(store, why);
   if (s == LQ_OK)
     s = check_groups(store, why);
+  if (s == LQ_OK && store->method->fits != NULL)
+    s = store->method->fits(store, why);
   if (s == LQ_OK && store->packed.layout == 0) /* packed planes: the layout has compared them */
     s = check_sizes(store, why);
   if (s == LQ_OK && config->nonfinite != LQ_NONFINITE_PROPAGATE)

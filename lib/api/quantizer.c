@@ -51,6 +51,8 @@ static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_te
   const struct lqi_method *m = lqi_method_by_id((int32_t)c->method);
   if (m == NULL)
     return lqi_fail(why, LQ_E_INTERNAL, "method is not in this build", NULL);
+  if (m->flags & LQ_METHOD_DECODES)
+    return lqi_fail(why, LQ_E_UNSUPPORTED, m->name, " has no encoder: it can only be decoded");
   const struct lqi_method *storage = m;
   if (m->choose != NULL)
     storage = lqi_method_by_id(lqi_storage_of(c));

@@ -193,6 +193,7 @@ LQ_API lq_status lq_tensor_get_i64(const lq_tensor *tensor, int32_t key, int64_t
     *out = groupwise && tensor->store.group_size == 0 ? -1 : (int64_t)tensor->store.group_size;
     return LQ_OK;
   case LQ_KEY_SYMMETRIC: *out = groupwise && tensor->store.symmetric; return LQ_OK;
+  case LQ_KEY_BLOCK_TYPE: *out = tensor->store.block_type; return LQ_OK;
   default: return LQ_E_ARGUMENT;
   }
 }

@@ -202,6 +202,7 @@ enum field {
   FIELD_GROUP_SIZE,
   FIELD_GROUPS,
   FIELD_SYMMETRIC,
+  FIELD_BLOCK_TYPE,
 };
 
 static const struct {
@@ -224,6 +225,7 @@ static const struct {
     {"group_size", FIELD_GROUP_SIZE},
     {"groups", FIELD_GROUPS},
     {"symmetric", FIELD_SYMMETRIC},
+    {"block_type", FIELD_BLOCK_TYPE},
 };
 
 static int take_field(struct scanner *in, enum field field)
@@ -242,6 +244,7 @@ static int take_field(struct scanner *in, enum field field)
   case FIELD_GROUP_SIZE: return take_u64(in, &out->group_size);
   case FIELD_GROUPS: return take_u64(in, &out->groups);
   case FIELD_SYMMETRIC: return take_u64(in, &out->symmetric);
+  case FIELD_BLOCK_TYPE: return take_u64(in, &out->block_type);
   case FIELD_NESTED_OFFSET:
     out->has_nested_offset = take_double(in, &out->nested_offset);
     return out->has_nested_offset;

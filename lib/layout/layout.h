@@ -54,7 +54,7 @@ struct lqi_layout {
 };
 
 extern const struct lqi_layout lqi_layout_native, lqi_layout_bitsandbytes, lqi_layout_gptq,
-    lqi_layout_gptq_v2, lqi_layout_awq;
+    lqi_layout_gptq_v2, lqi_layout_awq, lqi_layout_ggml;
 
 /* NULL if unknown. */
 const struct lqi_layout *lqi_layout_by_id(int32_t id);
@@ -91,6 +91,7 @@ struct lqi_fields {
   uint64_t group_size; /* 0: the whole row */
   uint64_t groups;     /* where a group index is stored: their number */
   uint64_t symmetric;
+  uint64_t block_type; /* ggml */
   uint64_t outliers_dropped;
   double nested_offset;
   int32_t has_nested_offset;

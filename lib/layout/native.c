@@ -20,6 +20,12 @@ static int is_affine(const struct lqi_store *store)
   return store->method == &lqi_method_affine;
 }
 
+/* Of none there are none; those of ggml lie among the codes. */
+static int has_scales(const struct lqi_store *store)
+{
+  return store->method != &lqi_method_none && store->method != &lqi_method_ggml;
+}
+
 static void describe_groups(const struct lqi_store *store, struct lqi_text *t)
 {
   lqi_text_add(t, ", \"bits\": ");
@@ -48,6 +54,10 @@ static void native_describe(const struct lqi_store *store, struct lqi_text *t)
   lqi_text_add_shape(t, &store->shape);
   if (is_affine(store))
     describe_groups(store, t);
+  if (store->method == &lqi_method_ggml) {
+    lqi_text_add(t, ", \"block_type\": ");
+    lqi_text_add_u64(t, (uint64_t)store->block_type);
+  }
   if (store->block_size != 0) {
     lqi_text_add(t, ", \"block_size\": ");
     lqi_text_add_u64(t, store->block_size);
@@ -111,7 +121,7 @@ static int native_candidate(const struct lqi_store *store, const struct lqi_text
       lqi_set_plane(out, "scales", LQ_U8, 1, n, 0, p[LQI_SCALES].data, n);
     else
       lqi_set_plane(out, "scales", LQ_F32, 1, n / sizeof(float), 0, p[LQI_SCALES].data, n);
-    return store->method != &lqi_method_none;
+    return has_scales(store);
   case 3:
     n = p[LQI_NESTED_SCALES].bytes;
     lqi_set_plane(out, "nested_scales", LQ_F32, 1, n / sizeof(float), 0, p[LQI_NESTED_SCALES].data,
@@ -181,7 +191,7 @@ static lq_status apply_meta(const struct lqi_fields *f, struct lqi_store *out, s
                     NULL);
   out->method = lqi_method_by_name(f->method);
   out->dtype = lqi_dtype_from_name(f->dtype);
-  if (out->method == NULL)
+  if (out->method == NULL || out->method->layout == NULL) /* gptq stores in others' planes */
     return lqi_fail(why, LQ_E_UNSUPPORTED, "unknown method ", f->method);
   if (out->dtype == 0 || !f->has_shape)
     return lqi_fail(why, LQ_E_LAYOUT, "meta lacks dtype or shape", NULL);
@@ -192,6 +202,9 @@ static lq_status apply_meta(const struct lqi_fields *f, struct lqi_store *out, s
     return lqi_fail(why, LQ_E_LAYOUT, "block size in meta is out of range", NULL);
   out->block_size = (uint32_t)f->block_size;
   out->nested_block_size = (uint32_t)f->nested_block_size;
+  if (f->block_type > INT32_MAX)
+    return lqi_fail(why, LQ_E_LAYOUT, "block type in meta is out of range", NULL);
+  out->block_type = (int32_t)f->block_type;
   out->outliers_dropped = f->outliers_dropped != 0;
   return is_affine(out) ? apply_groups(f, out, why) : LQ_OK;
 }
@@ -262,7 +275,7 @@ static lq_status native_import(const struct lqi_import *in, struct lqi_store *ou
                        : out->method == &lqi_method_int8 ? LQ_I8
                                                          : LQ_U8;
   s = lqi_take_plane(in, "codes", code_dtype, 0, &out->plane[LQI_CODES], why);
-  if (s != LQ_OK || out->method == &lqi_method_none)
+  if (s != LQ_OK || !has_scales(out))
     return s;
   if (is_affine(out))
     return take_affine(in, out, why);

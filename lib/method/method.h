@@ -88,6 +88,7 @@ struct lqi_store {
   int32_t symmetric;        /* no zeros are stored */
   int32_t mapped;           /* LQI_GROUP_INDEX says which group a column has */
   int32_t scale_dtype;      /* LQ_F16, LQ_F32, LQ_U8 where nested; others: 0 */
+  int32_t block_type;       /* ggml: the number of its type */
   struct lqi_span plane[LQI_PLANES];
   struct lqi_packed packed;
 };
@@ -121,9 +122,10 @@ struct lqi_row_pairs;
 #define LQI_STRIP_GRIDS(columns) ((columns) / LQI_PIECE * 2)
 
 /*
- * The vtable. A storing method fills what is needed to size, encode and decode planes. A choosing
- * method has `choose` and leaves those slots empty: they are its storage's. Slots that may be NULL
- * say what that means; none may be called blindly otherwise.
+ * The vtable. A storing method fills what is needed to size, encode and decode planes; one with
+ * LQ_METHOD_DECODES leaves out what encodes. A choosing method has `choose` and leaves those slots
+ * empty: they are its storage's. Slots that may be NULL say what that means; none may be called
+ * blindly otherwise.
  */
 struct lqi_method {
   int32_t id;
@@ -146,6 +148,13 @@ struct lqi_method {
   /* What must be known before the planes can be sized: may allocate planes whose size depends on
    * data. NULL: nothing. */
   lq_status (*prepare)(struct lqi_job *job);
+
+  /* Do the fields of a store from outside fit together, before the sizes of planes are made of
+   * them? NULL: there are none but those that lib/api checks. */
+  lq_status (*fits)(const struct lqi_store *store, struct lqi_text *why);
+
+  /* Are scales that lie among the codes finite? NULL: scales are a plane. */
+  lq_status (*check_scales)(const struct lqi_store *store, struct lqi_text *why);
 
   /* Bytes of each plane from shape, dtype and block sizes; a pure function. `bytes` comes zeroed.
    */

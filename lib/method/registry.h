@@ -18,7 +18,8 @@
   X(int8) \
   X(dynamic8) \
   X(affine) \
-  X(gptq)
+  X(gptq) \
+  X(ggml)
 
 #define LQI_DECLARE_METHOD(name) extern const struct lqi_method lqi_method_##name;
 LQI_METHODS(LQI_DECLARE_METHOD)
