@@ -177,6 +177,27 @@ static void test_nested_text(void)
   free_parts(&s);
 }
 
+/* Our own text with another method in it: none whose planes these could be, and one that has none
+ * of its own. */
+static void test_native_text(void)
+{
+  static const char *const names[] = {"none", "ggml", "gptq", "", "int9"};
+  static const lq_status want[] = {LQ_E_LAYOUT, LQ_E_LAYOUT, LQ_E_UNSUPPORTED, LQ_E_UNSUPPORTED,
+                                   LQ_E_UNSUPPORTED};
+  struct parts s = parts_of("method=nf4", LQ_LAYOUT_NATIVE);
+  for (int i = 0; i < 5; i++) {
+    char text[256];
+    test_in("native text, method %s", names[i]);
+    snprintf(text, sizeof text,
+             "{\"libquant\": 1, \"method\": \"%s\", \"dtype\": \"float32\", \"shape\": [33, 70], "
+             "\"block_size\": 64, \"block_type\": 2}",
+             names[i]);
+    lq_status st = load_text(&s, text, strlen(text), 1);
+    CHECK(st == want[i], "status %d, not %d", st, want[i]);
+  }
+  free_parts(&s);
+}
+
 /* Brackets a hundred thousand deep and strings without end take no stack and no time. */
 static void test_deep_text(void)
 {
@@ -202,6 +223,7 @@ int main(void)
   fill_weights();
   test_state_text();
   test_nested_text();
+  test_native_text();
   test_deep_text();
   return test_end();
 }
