@@ -10,6 +10,7 @@
 #include "../ui/units.h"
 #include "common.h"
 #include "hfconfig.h"
+#include "inspect_gguf.h"
 #include "recipe.h"
 #include "verbs.h"
 
@@ -34,8 +35,8 @@ static const args_option options[] = {
 static const args_verb verb = {
     "inspect",
     "PATH [options]",
-    "Shows what a model folder or a .safetensors file holds: tensors, methods, sizes. Every\n"
-    "quantized tensor is read and checked.",
+    "Shows what a model folder, a .safetensors or a GGUF file holds: tensors, methods, sizes.\n"
+    "Every quantized tensor is read and checked.",
     options,
     sizeof options / sizeof *options,
     1,
@@ -131,6 +132,40 @@ static void fill_quantized(row *r, const lq_tensor *t)
   r->memory = lq_tensor_nbytes(t);
 }
 
+/* Under the name of their type. Blocks that the library does not decode are not looked into. */
+static bool fill_blocks(inspection *x, row *r, bool *decodes, fail *why)
+{
+  lq_ggml_type info = {.size = sizeof info};
+  int32_t dtype;
+
+  if (lq_ggml_type_info(r->w->base->block_type, &info) != LQ_OK ||
+      !weight_shape(&x->weights, r->w, &dtype, &r->ndim, r->dims, why))
+    return false;
+  r->method = info.name;
+  r->memory = r->w->bytes;
+  r->elements = r->w->bytes / info.bytes * info.elements;
+  *decodes = info.decodes;
+  return true;
+}
+
+static bool load_quantized(inspection *x, row *r, pool *memory, lq_config *config, fail *why)
+{
+  bool decodes = true, blocks = r->w->layout == LQ_LAYOUT_GGML, ok;
+  weight_data data;
+
+  if (blocks && !fill_blocks(x, r, &decodes, why))
+    return false;
+  if (!decodes)
+    return true;
+  if (!weight_read(&x->weights, r->w, memory, &data, why))
+    return false;
+  ok = weight_bind(&x->weights, r->w, memory, config, &data, why);
+  if (ok && !blocks)
+    fill_quantized(r, data.tensor);
+  weight_release(&data, memory);
+  return ok;
+}
+
 static bool same_encoding(const row *a, const row *b)
 {
   return strcmp(a->method, b->method) == 0 && a->block == b->block && a->bits == b->bits &&
@@ -162,21 +197,11 @@ static bool load(inspection *x, pool *memory, lq_config *config, progress *bar, 
 {
   for (size_t i = 0; i < x->weights.count; i++) {
     row *r = &x->rows[i];
-    weight_data data;
 
     r->w = &x->weights.at[i];
     if (r->w->layout) {
-      bool ok;
-
       progress_item(bar, r->w->name);
-      ok = weight_read(&x->weights, r->w, memory, &data, why);
-      if (ok) {
-        ok = weight_bind(&x->weights, r->w, memory, config, &data, why);
-        if (ok)
-          fill_quantized(r, data.tensor);
-        weight_release(&data, memory);
-      }
-      if (!ok)
+      if (!load_quantized(x, r, memory, config, why))
         return false;
       progress_add(bar, r->w->bytes);
     } else {
@@ -298,7 +323,11 @@ static bool print_text(const inspection *x, fail *why)
   printf("%s: %zu %s", model_path(m), shards, shards == 1 ? "file" : "shards");
   if (model_config(m) && hf_quantized(model_config(m), method, &known))
     printf(", quantized with %s", method);
+  if (model_gguf(m))
+    printf(", GGUF version %u", (unsigned)gguf_version(model_gguf(m)));
   printf("\n\n");
+  if (model_gguf(m) && !inspect_gguf_print(model_gguf(m), why))
+    return false;
   if ((x->options->tensors || x->weights.count <= FEW_TENSORS) && !print_tensors(x, why))
     return false;
   if (!print_groups(x, why))
@@ -319,7 +348,14 @@ static void json_group(json_printer *p, const group *g)
 
 static void json_encoding(json_printer *p, const row *r)
 {
-  json_print_string(p, "method", r->w->layout ? r->method : "none");
+  const bool blocks = r->w->layout == LQ_LAYOUT_GGML;
+
+  json_print_string(p, "method",
+                    blocks         ? lq_method_name(LQ_GGML)
+                    : r->w->layout ? r->method
+                                   : "none");
+  if (blocks)
+    json_print_string(p, "block_type", r->method);
   if (!r->w->layout)
     json_print_string(p, "dtype", r->method);
   else
@@ -341,11 +377,16 @@ static bool print_json(const inspection *x, fail *why)
 {
   buf text = {0};
   json_printer p = {.to = &text, .indent = 2};
-  bool ok;
+  const gguf_file *gguf = model_gguf(x->weights.model);
+  bool ok = true;
 
   json_begin(&p, NULL, '{');
   json_print_string(&p, "path", model_path(x->weights.model));
   json_print_u64(&p, "shards", model_shard_count(x->weights.model));
+  if (gguf) {
+    json_print_u64(&p, "gguf_version", gguf_version(gguf));
+    ok = inspect_gguf_json(gguf, &p, why);
+  }
   json_begin(&p, "encodings", '[');
   for (size_t i = 0; i < x->group_count; i++) {
     json_begin(&p, NULL, '{');
@@ -375,7 +416,7 @@ static bool print_json(const inspection *x, fail *why)
   json_end(&p, ']');
   json_end(&p, '}');
   buf_byte(&text, '\n');
-  ok = common_print(&text, why);
+  ok = ok && common_print(&text, why);
   buf_free(&text);
   return ok;
 }

@@ -6,11 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const layout_names[] = {[LQ_LAYOUT_NATIVE] = "native",
-                                           [LQ_LAYOUT_BITSANDBYTES] = "bitsandbytes",
-                                           [LQ_LAYOUT_GPTQ] = "gptq",
-                                           [LQ_LAYOUT_GPTQ_V2] = "gptq_v2",
-                                           [LQ_LAYOUT_AWQ] = "awq"};
+static const char *const layout_names[] = {
+    [LQ_LAYOUT_NATIVE] = "native", [LQ_LAYOUT_BITSANDBYTES] = "bitsandbytes",
+    [LQ_LAYOUT_GPTQ] = "gptq",     [LQ_LAYOUT_GPTQ_V2] = "gptq_v2",
+    [LQ_LAYOUT_AWQ] = "awq",       [LQ_LAYOUT_GGML] = "ggml"};
 enum { LAYOUTS = sizeof layout_names / sizeof *layout_names };
 
 const char *recipe_layout_name(int32_t layout)
@@ -21,7 +20,7 @@ const char *recipe_layout_name(int32_t layout)
 static int32_t layout_from_name(const char *name)
 {
   for (int32_t i = 1; i < LAYOUTS; i++)
-    if (strcmp(layout_names[i], name) == 0)
+    if (i != LQ_LAYOUT_GGML && strcmp(layout_names[i], name) == 0) /* which is read alone */
       return i;
   return 0;
 }
@@ -38,7 +37,7 @@ static bool find_method(const char *name, lq_method_info *out)
   for (uint32_t i = 0; i < lq_method_count(); i++) {
     *out = (lq_method_info){.size = sizeof *out};
     if (lq_method_info_at(i, out) == LQ_OK && strcmp(out->name, name) == 0)
-      return true;
+      return (out->flags & LQ_METHOD_DECODES) == 0;
   }
   return false;
 }

@@ -49,7 +49,7 @@ static bool plan(rewrite *r, const st_tensor *tensors, size_t count, const char 
 {
   static const st_pair usual = {"format", "pt"};
   const st_file *f = model_shard(r->from, r->shard);
-  size_t pairs = st_metadata_count(f), kept = 0;
+  size_t pairs = f ? st_metadata_count(f) : 0, kept = 0;
   st_pair *all = calloc(pairs + 1, sizeof *all);
   bool ok;
 

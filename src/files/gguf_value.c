@@ -8,6 +8,7 @@
 #include "json.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,14 +99,22 @@ static int64_t signed_of(uint64_t bits, unsigned bytes)
   return bits & sign ? -(int64_t)(sign - (bits & (sign - 1)) - 1) - 1 : (int64_t)bits;
 }
 
-/* The shortest decimal that reads back as the same number. */
-static void f32_text(char out[32], double value)
+/* The shortest decimal that reads back as the same number: of a float found by trying, and then
+ * written as that of a double. */
+static void real_text(char out[32], double value, bool single)
 {
-  for (int digits = 1; digits <= 9; digits++) {
-    snprintf(out, 32, "%.*g", digits, value);
-    if ((double)strtof(out, NULL) == value)
-      return;
+  if (!isfinite(value)) {
+    snprintf(out, 32, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+    return;
   }
+  for (int digits = 1; single && digits <= 9; digits++) {
+    snprintf(out, 32, "%.*g", digits, value);
+    if ((double)strtof(out, NULL) == value) {
+      value = strtod(out, NULL);
+      single = false;
+    }
+  }
+  json_f64_text(out, value);
 }
 
 static void number_text(unsigned type, uint64_t bits, char out[32])
@@ -115,8 +124,8 @@ static void number_text(unsigned type, uint64_t bits, char out[32])
   case GGUF_I16:
   case GGUF_I32:
   case GGUF_I64: snprintf(out, 32, "%" PRId64, signed_of(bits, gguf_item_bytes(type))); break;
-  case GGUF_F32: f32_text(out, f32_of(bits)); break;
-  case GGUF_F64: json_f64_text(out, f64_of(bits)); break;
+  case GGUF_F32: real_text(out, f32_of(bits), true); break;
+  case GGUF_F64: real_text(out, f64_of(bits), false); break;
   case GGUF_BOOL: snprintf(out, 32, "%s", bits ? "true" : "false"); break;
   default: snprintf(out, 32, "%" PRIu64, bits); break;
   }

@@ -14,6 +14,7 @@
 typedef struct shard {
   char *name;
   st_file *file;
+  gguf_file *gguf; /* instead of `file` */
 } shard;
 
 struct model {
@@ -25,6 +26,8 @@ struct model {
   shard *shards;
   model_tensor *tensors;        /* by shard, then offset */
   const model_tensor **by_name; /* the same, by name */
+  model_alias *aliases;         /* other names of all of them, or NULL */
+  st_tensor *renamed;           /* the tensors under these */
   json_doc *config;
   char **extras;
 };
@@ -155,6 +158,8 @@ static bool open_any(model *m, fail *why)
   m->shards[m->shard_count].name = strdup(slash != NULL ? slash + 1 : m->path);
   if (m->shards[m->shard_count++].name == NULL)
     return fail_memory(why, m->path);
+  if (io_has_suffix(m->path, ".gguf") || gguf_is(m->path))
+    return gguf_open(&m->shards[0].gguf, m->path, why);
   return st_open(&m->shards[0].file, m->path, why);
 }
 
@@ -166,22 +171,63 @@ static int by_name(const void *a, const void *b)
   return strcmp((*x)->tensor->name, (*y)->tensor->name);
 }
 
+static size_t shard_tensors(const shard *s)
+{
+  return s->gguf != NULL ? gguf_count(s->gguf) : st_count(s->file);
+}
+
+static model_tensor shard_tensor(const shard *s, size_t i)
+{
+  if (s->gguf == NULL)
+    return (model_tensor){.tensor = st_at(s->file, i)};
+  const gguf_tensor *t = gguf_at(s->gguf, i);
+  return (model_tensor){.tensor = &t->as, .block_type = t->blocks ? t->type : 0};
+}
+
 static bool merge(model *m, fail *why)
 {
   size_t total = 0;
   for (size_t s = 0; s < m->shard_count; s++)
-    total += st_count(m->shards[s].file);
+    total += shard_tensors(&m->shards[s]);
   m->tensors = calloc(total + 1, sizeof *m->tensors);
   m->by_name = calloc(total + 1, sizeof *m->by_name);
   if (m->tensors == NULL || m->by_name == NULL)
     return fail_memory(why, m->path);
   for (size_t s = 0; s < m->shard_count; s++)
-    for (size_t i = 0; i < st_count(m->shards[s].file); i++) {
-      m->tensors[m->count] = (model_tensor){st_at(m->shards[s].file, i), s};
+    for (size_t i = 0; i < shard_tensors(&m->shards[s]); i++) {
+      m->tensors[m->count] = shard_tensor(&m->shards[s], i);
+      m->tensors[m->count].shard = s;
       m->by_name[m->count] = &m->tensors[m->count];
       m->count++;
     }
   qsort(m->by_name, m->count, sizeof *m->by_name, by_name);
+  return true;
+}
+
+bool model_take_names(model *m, model_alias *aliases, json_doc *config, fail *why)
+{
+  m->aliases = aliases;
+  m->config = config;
+  m->renamed = calloc(m->count + 1, sizeof *m->renamed);
+  if (m->renamed == NULL)
+    return fail_memory(why, m->path);
+  for (size_t i = 0; i < m->count; i++) {
+    const st_tensor *t = m->tensors[i].tensor;
+    uint64_t rows = t->shape[0];
+    if (aliases[i].heads != 0 &&
+        (rows == 0 || rows % aliases[i].heads != 0 || rows / aliases[i].heads % 2 != 0))
+      return fail_set(why, FAIL_FORMAT, m->path, "tensor \"%.200s\": %llu rows of %llu heads",
+                      t->name, (unsigned long long)rows, (unsigned long long)aliases[i].heads);
+    m->renamed[i] = *t;
+    m->renamed[i].name = aliases[i].name;
+    m->tensors[i].tensor = &m->renamed[i];
+    m->tensors[i].heads = aliases[i].heads;
+  }
+  qsort(m->by_name, m->count, sizeof *m->by_name, by_name);
+  for (size_t i = 1; i < m->count; i++)
+    if (by_name(&m->by_name[i - 1], &m->by_name[i]) == 0)
+      return fail_set(why, FAIL_FORMAT, m->path, "two tensors would be \"%.200s\"",
+                      m->by_name[i]->tensor->name);
   return true;
 }
 
@@ -209,13 +255,18 @@ void model_close(model *m)
     return;
   for (size_t i = 0; i < m->shard_count; i++) {
     st_close(m->shards[i].file);
+    gguf_close(m->shards[i].gguf);
     free(m->shards[i].name);
   }
   for (size_t i = 0; i < m->extra_count; i++)
     free(m->extras[i]);
+  for (size_t i = 0; i < m->count && m->aliases != NULL; i++)
+    free(m->aliases[i].name);
   if (m->fd >= 0)
     close(m->fd);
   json_free(m->config);
+  free(m->aliases);
+  free(m->renamed);
   free(m->extras);
   free(m->shards);
   free(m->tensors);
@@ -245,6 +296,17 @@ size_t model_shard_count(const model *m)
 const st_file *model_shard(const model *m, size_t i)
 {
   return m->shards[i].file;
+}
+
+const char *model_shard_path(const model *m, size_t i)
+{
+  const shard *s = &m->shards[i];
+  return s->gguf != NULL ? gguf_path(s->gguf) : st_path(s->file);
+}
+
+const gguf_file *model_gguf(const model *m)
+{
+  return m->shard_count == 1 ? m->shards[0].gguf : NULL;
 }
 
 const char *model_shard_name(const model *m, size_t i)
@@ -279,10 +341,33 @@ uint64_t model_data_bytes(const model *m)
   return sum;
 }
 
+/* Row by row, each from where it lies. */
+static bool read_heads(const gguf_file *g, const model_tensor *t, uint64_t offset, char *into,
+                       size_t count, fail *why)
+{
+  uint64_t rows = t->tensor->shape[0], size = rows / t->heads, row_bytes = t->tensor->bytes / rows;
+  while (count > 0) {
+    uint64_t row = offset / row_bytes, skip = offset % row_bytes, in_head = row % size;
+    uint64_t from = row - in_head + (in_head < size / 2 ? 2 * in_head : 2 * in_head - size + 1);
+    size_t n = row_bytes - skip < count ? (size_t)(row_bytes - skip) : count;
+    if (!gguf_read(g, t->tensor, from * row_bytes + skip, into, n, why))
+      return false;
+    into += n;
+    offset += n;
+    count -= n;
+  }
+  return true;
+}
+
 bool model_read(const model *m, const model_tensor *t, uint64_t offset, void *into, size_t count,
                 fail *why)
 {
-  return st_read(m->shards[t->shard].file, t->tensor, offset, into, count, why);
+  const gguf_file *g = m->shards[t->shard].gguf;
+  if (g == NULL)
+    return st_read(m->shards[t->shard].file, t->tensor, offset, into, count, why);
+  if (t->heads != 0)
+    return read_heads(g, t, offset, into, count, why);
+  return gguf_read(g, t->tensor, offset, into, count, why);
 }
 
 json_doc *model_config(const model *m)

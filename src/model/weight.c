@@ -12,7 +12,7 @@ enum { READ_PIECE = 16 << 20 };
 
 const char *weight_path(const weight_list *l, const weight *w)
 {
-  return st_path(model_shard(l->model, w->base->shard));
+  return model_shard_path(l->model, w->base->shard);
 }
 
 int32_t weight_dtype(st_dtype t)
@@ -62,7 +62,7 @@ static bool take_block(const weight_list *l, const weight *w, pool *memory, uint
     return fail_set(why, FAIL_OVERFLOW, weight_path(l, w), "%s: too large for this machine",
                     w->name);
   out->block = pool_take(memory, (size_t)bytes + 1);
-  out->planes = calloc(w->count, sizeof *out->planes);
+  out->planes = calloc(w->count + 1, sizeof *out->planes); /* one more for bind_blocks */
   if (!out->block || !out->planes)
     return fail_set(why, FAIL_NOMEM, weight_path(l, w), "%s: out of memory", w->name);
   return true;
@@ -158,6 +158,26 @@ static bool check_packed(const weight_list *l, const weight *w, const lq_tensor 
   return true;
 }
 
+/* A GGUF file has the type, which is a plane, and the shape, which a row of bytes does not tell, in
+ * its table. */
+static lq_status bind_blocks(const weight_list *l, const weight *w, lq_config *config,
+                             weight_data *data)
+{
+  lq_plane *p = data->planes;
+  uint64_t dims[LQ_MAX_DIMS];
+  uint32_t ndim;
+  int32_t dtype;
+
+  p[1] = (lq_plane){.size = sizeof *p,
+                    .dtype = LQ_I32,
+                    .bytes = sizeof w->base->block_type,
+                    .name = "type",
+                    .data = &w->base->block_type};
+  if (!weight_shape(l, w, &dtype, &ndim, dims, NULL))
+    return LQ_E_LAYOUT;
+  return lq_tensor_from_planes(config, w->layout, p, 2, ndim, dims, 1, &data->tensor);
+}
+
 bool weight_bind(const weight_list *l, const weight *w, pool *memory, lq_config *config,
                  weight_data *data, fail *why)
 {
@@ -175,13 +195,18 @@ bool weight_bind(const weight_list *l, const weight *w, pool *memory, lq_config 
     return true;
   }
   s = lq_config_set_i64(config, LQ_KEY_ZERO_BORROW, l->packed.borrow);
-  if (s == LQ_OK)
+  if (s == LQ_OK && w->layout == LQ_LAYOUT_GGML)
+    s = bind_blocks(l, w, config, data);
+  else if (s == LQ_OK)
     s = lq_tensor_from_planes(config, w->layout, p, (uint32_t)w->count, 0, NULL, 1, &data->tensor);
   if (s != LQ_OK) {
     const char *text = lq_config_error_text(config);
 
-    return fail_set(why, s == LQ_E_MEMORY ? FAIL_NOMEM : FAIL_DATA, weight_path(l, w), "%s: %s",
-                    w->name, text[0] ? text : lq_status_string(s));
+    return fail_set(why,
+                    s == LQ_E_MEMORY        ? FAIL_NOMEM
+                    : s == LQ_E_UNSUPPORTED ? FAIL_UNSUPPORTED
+                                            : FAIL_DATA,
+                    weight_path(l, w), "%s: %s", w->name, text[0] ? text : lq_status_string(s));
   }
   if (!packed_is_layout(w->layout))
     return true;

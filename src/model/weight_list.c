@@ -6,7 +6,8 @@
  * NAME in the native layout under NAME.meta, NAME.scales ... Names of the second kind are common
  * words, so they count as planes only where a NAME.meta of bytes is there. In the layouts of GPTQ
  * and AWQ there is no P.weight: its planes are P.qweight, P.qzeros, P.scales and P.g_idx, the last
- * two only where there is a P.qweight. Which of these layouts it is, packed.h finds out.
+ * two only where there is a P.qweight. Which of these layouts it is, packed.h finds out. In a GGUF
+ * file each tensor is a weight.
  */
 #include "weight.h"
 
@@ -119,6 +120,11 @@ static bool classify(member *m, const model *in, char *scratch)
   m->base = m->self;
   m->layout = 0;
   m->plane = "weight";
+  if (m->self->block_type) {
+    m->layout = LQ_LAYOUT_GGML;
+    m->plane = "blocks";
+    return true;
+  }
   if (packed_plane(m, in, scratch))
     return m->base != NULL;
   if (four_bit_plane(name, &length)) {
@@ -176,7 +182,7 @@ static bool classify_all(member *members, size_t count, const model *m, fail *wh
   for (size_t i = 0; i < count && ok; i++) {
     members[i].self = model_at(m, i);
     if (!classify(&members[i], m, scratch))
-      ok = fail_set(why, FAIL_FORMAT, st_path(model_shard(m, members[i].self->shard)),
+      ok = fail_set(why, FAIL_FORMAT, model_shard_path(m, members[i].self->shard),
                     "%s: the weight that it belongs to, %s, is missing",
                     members[i].self->tensor->name, scratch);
   }

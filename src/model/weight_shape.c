@@ -81,6 +81,22 @@ static bool shape_of_packed(const weight_list *l, const weight *w, int32_t *dtyp
   return true;
 }
 
+/* From bytes of a row back to elements; what that decodes to is f32. */
+static bool shape_of_blocks(const weight_list *l, const weight *w, int32_t *dtype, uint32_t *ndim,
+                            uint64_t dims[8], fail *why)
+{
+  const st_tensor *t = w->base->tensor;
+  lq_ggml_type info = {.size = sizeof info};
+
+  if (lq_ggml_type_info(w->base->block_type, &info) != LQ_OK)
+    return fail_set(why, FAIL_UNSUPPORTED, weight_path(l, w), "%s: its type is not known", w->name);
+  *dtype = LQ_F32;
+  *ndim = t->ndim;
+  memcpy(dims, t->shape, sizeof t->shape);
+  dims[t->ndim - 1] = dims[t->ndim - 1] / info.bytes * info.elements;
+  return true;
+}
+
 bool weight_shape(const weight_list *l, const weight *w, int32_t *dtype, uint32_t *ndim,
                   uint64_t dims[8], fail *why)
 {
@@ -91,6 +107,8 @@ bool weight_shape(const weight_list *l, const weight *w, int32_t *dtype, uint32_
 
   if (packed_is_layout(w->layout))
     return shape_of_packed(l, w, dtype, ndim, dims, why);
+  if (w->layout == LQ_LAYOUT_GGML)
+    return shape_of_blocks(l, w, dtype, ndim, dims, why);
   if (!part && w->layout) {
     /* Eight bits in the bitsandbytes layout: the codes have the shape; the type is not stored. */
     if (t->dtype != ST_I8)
