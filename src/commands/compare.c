@@ -5,6 +5,7 @@
  * the weights decode to. Tensors of types that it has not (integers, f64) are compared byte by
  * byte.
  */
+#include "../model/gguf_llama.h"
 #include "../model/weight.h"
 #include "../ui/progress.h"
 #include "../ui/table.h"
@@ -401,8 +402,8 @@ static bool run(comparison *x, const char *path_a, const char *path_b, fail *why
   if (!common_cpu(c, why) || !pool_create(&x->memory, KEEP, false, why) ||
       !common_config(c, x->memory, &x->bind_config, why) ||
       !common_config(c, x->memory, &x->work_config, why) || !model_open(&a, path_a, why) ||
-      !model_open(&b, path_b, why) || !weight_list_make(&x->a, a, why) ||
-      !weight_list_make(&x->b, b, why))
+      !model_open(&b, path_b, why) || !gguf_as_other(a, b, why) || !gguf_as_other(b, a, why) ||
+      !weight_list_make(&x->a, a, why) || !weight_list_make(&x->b, b, why))
     goto done;
   /* Two models that hold the same NaN are to be compared, not refused. */
   if (lq_config_set_i64(x->bind_config, LQ_KEY_NONFINITE, LQ_NONFINITE_PROPAGATE) != LQ_OK) {

@@ -2,6 +2,7 @@
 #include "network.h"
 
 #include "../files/io.h"
+#include "../model/gguf_llama.h"
 #include "../ui/progress.h"
 #include "hfconfig.h"
 
@@ -25,7 +26,8 @@ static bool check_method(const model *m, fail *why)
 bool network_open(network *out, const char *path, pool *memory, team *workers, fail *why)
 {
   *out = (network){0};
-  if (model_open(&out->from, path, why) && check_method(out->from, why) &&
+  if (model_open(&out->from, path, why) &&
+      (!model_gguf(out->from) || gguf_as_folder(out->from, why)) && check_method(out->from, why) &&
       weight_list_make(&out->weights, out->from, why) &&
       net_open(&out->net, &out->weights, memory, workers, why))
     return true;
@@ -70,6 +72,8 @@ bool network_tokenizer(tokenizer **out, const model *a, const model *b, fail *wh
     char *file;
     bool ok;
 
+    if (model_gguf(in[i]))
+      return gguf_tokenizer(out, model_gguf(in[i]), why);
     if (fstatat(model_folder(in[i]), name, &st, 0) != 0)
       continue;
     file = io_join(model_path(in[i]), name);

@@ -26,7 +26,8 @@ bool network_open(network *out, const char *path, pool *memory, team *workers, f
 bool network_load(network *n, bool quiet, fail *why);
 void network_close(network *n);
 
-/* tokenizer.json of the first of two folders that has one; `b` may be NULL. */
+/* That of the first of two models that has one, in tokenizer.json or in a GGUF file; `b` may be
+ * NULL. */
 bool network_tokenizer(tokenizer **out, const model *a, const model *b, fail *why);
 
 #endif

@@ -1,6 +1,8 @@
 /* generation.c - see generation.h. */
 #include "generation.h"
 
+#include "gguf_llama.h"
+
 #include "../files/interrupt.h"
 #include "../files/json.h"
 
@@ -167,6 +169,8 @@ bool generation_start(const model *m, int32_t *id, fail *why)
   json_id at;
 
   *id = -1;
+  if (model_gguf(m))
+    return gguf_start(model_gguf(m), id, why);
   if (!read_beside(m, "tokenizer.json", &doc, why))
     return false;
   if (!doc)

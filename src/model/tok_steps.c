@@ -187,9 +187,6 @@ bool tok_read_normalizer(tok_steps *s, const json_doc *d, json_id v, fail *why)
 
 /* ---- pre-tokenizers ---- */
 
-#define WORDS "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
-#define REST "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
 static bool known_regex(const char *text, tok_match_kind *match)
 {
   static const struct {
@@ -198,8 +195,8 @@ static bool known_regex(const char *text, tok_match_kind *match)
   } known[] = {
       {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
        MATCH_GPT2},
-      {WORDS "\\p{N}{1,3}" REST, MATCH_LLAMA3},
-      {WORDS "\\p{N}" REST, MATCH_QWEN2},
+      {TOKENIZER_LLAMA3, MATCH_LLAMA3},
+      {TOKENIZER_QWEN2, MATCH_QWEN2},
   };
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (text != NULL && strcmp(text, known[i].text) == 0) {

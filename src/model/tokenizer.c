@@ -152,9 +152,8 @@ static bool read_all(tokenizer *t, const json_doc *d, fail *why)
   return true;
 }
 
-bool tokenizer_open(tokenizer **out, int folder, const char *name, const char *file, fail *why)
+bool tokenizer_make(tokenizer **out, const json_doc *d, const char *file, fail *why)
 {
-  json_doc *d = NULL;
   *out = NULL;
   tokenizer *t = calloc(1, sizeof *t);
   if (t == NULL || (t->file = strdup(file)) == NULL) {
@@ -162,14 +161,21 @@ bool tokenizer_open(tokenizer **out, int folder, const char *name, const char *f
     return fail_memory(why, file);
   }
   t->unk_id = -1;
-  bool ok = json_read(&d, folder, name, file, why) && read_all(t, d, why);
-  json_free(d);
-  if (!ok) {
+  if (!read_all(t, d, why)) {
     tokenizer_close(t);
     return false;
   }
   *out = t;
   return true;
+}
+
+bool tokenizer_open(tokenizer **out, int folder, const char *name, const char *file, fail *why)
+{
+  json_doc *d = NULL;
+  *out = NULL;
+  bool ok = json_read(&d, folder, name, file, why) && tokenizer_make(out, d, file, why);
+  json_free(d);
+  return ok;
 }
 
 void tokenizer_close(tokenizer *t)

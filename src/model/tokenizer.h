@@ -29,16 +29,26 @@
 
 #include "../files/buf.h"
 #include "../files/fail.h"
+#include "../files/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* How Llama 3 and Qwen 2 cut text before merging, as their files write it. */
+#define TOKENIZER_WORDS "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
+#define TOKENIZER_REST "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define TOKENIZER_LLAMA3 TOKENIZER_WORDS "\\p{N}{1,3}" TOKENIZER_REST
+#define TOKENIZER_QWEN2 TOKENIZER_WORDS "\\p{N}" TOKENIZER_REST
 
 typedef struct tokenizer tokenizer;
 
 /* Reads `name` ("tokenizer.json") in the open folder `folder` (AT_FDCWD for a plain path); `file`
  * is the name for messages. */
 bool tokenizer_open(tokenizer **out, int folder, const char *name, const char *file, fail *why);
+
+/* The same from such a file that is in memory; the document is not needed afterwards. */
+bool tokenizer_make(tokenizer **out, const json_doc *d, const char *file, fail *why);
 void tokenizer_close(tokenizer *t); /* NULL is fine */
 
 /* Ids are below this, added tokens included. */
