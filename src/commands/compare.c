@@ -42,9 +42,10 @@ static const args_option options[] = {
 
 static const args_verb verb = {"compare",
                                "A B [options]",
-                               "Compares the weights of B with those of A, each a model folder or "
-                               "a .safetensors file, dense or\n"
-                               "quantized. The relative error is |A - B| / |A| in Euclidean norms.",
+                               "Compares the weights of B with those of A, each a model folder, a "
+                               ".safetensors or a GGUF file,\n"
+                               "dense or quantized. The relative error is |A - B| / |A| in "
+                               "Euclidean norms.",
                                options,
                                sizeof options / sizeof *options,
                                2,

@@ -54,8 +54,9 @@ static const args_option options[] = {
 static const args_verb verb = {"dequantize",
                                "IN -o OUT [options]",
                                "Restores a quantized model (written by quant, by transformers with "
-                               "bitsandbytes, or a GPTQ or\n"
-                               "AWQ checkpoint) to dense weights. OUT appears whole or not at all.",
+                               "bitsandbytes, a GPTQ or\n"
+                               "AWQ checkpoint, or a GGUF file) to dense weights. OUT appears "
+                               "whole or not at all.",
                                options,
                                sizeof options / sizeof *options,
                                1,

@@ -93,12 +93,10 @@ static const args_verb verb = {
     "eval",
     "MODEL (--text FILE | --tokens FILE) [options]",
     "Measures how well a model predicts a text: perplexity, exp of the mean negative log\n"
-    "likelihood of the tokens. MODEL is a folder with a Llama, Mistral, Qwen2, Qwen3, OPT or "
-    "GPT-2\n"
-    "language model, dense or quantized. Weights are decoded to f32 and all arithmetic is f32. "
-    "The\n"
-    "text is encoded once, as a whole, without special tokens, and cut into windows that are run\n"
-    "on their own, from position 0.",
+    "likelihood of the tokens. MODEL is a folder with a Llama, Mistral, Qwen2, Qwen3, OPT or\n"
+    "GPT-2 language model, or a GGUF file with a Llama, dense or quantized. Weights are decoded\n"
+    "to f32 and all arithmetic is f32. The text is encoded once, as a whole, without special\n"
+    "tokens, and cut into windows that are run on their own, from position 0.",
     options,
     sizeof options / sizeof *options,
     1,

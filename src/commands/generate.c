@@ -91,8 +91,8 @@ static const args_verb verb = {
     "generate",
     "MODEL --prompt TEXT [options]",
     "Continues a text with a language model, dense or quantized: a folder with a Llama, Mistral,\n"
-    "Qwen2, Qwen3, OPT or GPT-2 model and its tokenizer.json. The text goes to standard output as\n"
-    "it comes, the time it took to standard error.",
+    "Qwen2, Qwen3, OPT or GPT-2 model and its tokenizer.json, or a GGUF file with a Llama. The\n"
+    "text goes to standard output as it comes, the time it took to standard error.",
     options,
     sizeof options / sizeof *options,
     1,

@@ -224,7 +224,7 @@ static const args_verb verb = {
     "quantize",
     "IN -o OUT [options]",
     "Quantizes the weights of a model: a folder as Hugging Face lays it out, or one .safetensors\n"
-    "file. OUT appears whole or not at all.",
+    "or GGUF file. OUT appears whole or not at all.",
     options,
     sizeof options / sizeof *options,
     1,

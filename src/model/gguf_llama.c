@@ -2,8 +2,8 @@
  * gguf_llama.c - names and configuration; see gguf_llama.h.
  *
  * llama.cpp rotates neighbouring elements of a head where Hugging Face's Llama rotates its halves,
- * so the rows of q and k are interleaved in the file: row 2i of a head is row i there, row 2i + 1 is
- * row i + size / 2.
+ * so the rows of q and k are interleaved in the file: row 2i of a head is row i there, row 2i + 1
+ * is row i + size / 2.
  */
 #include "gguf_llama.h"
 

@@ -13,8 +13,8 @@
 
 #include <stdbool.h>
 
-/* Gives the tensors of a GGUF file the names, rows and configuration of the folder. FAIL_UNSUPPORTED
- * names an architecture, or a part of one, for which that is not done. */
+/* Gives the tensors of a GGUF file the names, rows and configuration of the folder.
+ * FAIL_UNSUPPORTED names an architecture, or a part of one, for which that is not done. */
 bool gguf_as_folder(model *m, fail *why);
 
 /* The same if `other` has tensors by these names and none by those of the file; a model that is no
