@@ -78,7 +78,7 @@ static void put_rows(buf *b, const st_tensor *t, const char *data, uint64_t head
   }
 }
 
-static void put_llama_keys(buf *b, const char *architecture)
+static void put_llama_keys(buf *b, const char *architecture, uint32_t theta)
 {
   static const struct {
     const char *key;
@@ -97,20 +97,21 @@ static void put_llama_keys(buf *b, const char *architecture)
   put_key(b, "llama.attention.layer_norm_rms_epsilon", GGUF_F32);
   put_int(b, 0x3727c5ac, 4); /* 1e-5 */
   put_key(b, "llama.rope.freq_base", GGUF_F32);
-  put_int(b, 0x42c80000, 4); /* 100 */
+  put_int(b, theta, 4);
 }
 
-enum { LLAMA_KEYS = 13 };
+enum { LLAMA_KEYS = 13, HEAD_DIM = 12, THETA_100 = 0x42c80000, THETA_500000 = 0x48f42400 };
 
-/* `extra`: a tensor that the folder has not, or NULL. */
+/* `divisors`: what a tensor that the folder has not holds, one float for each two of a head, or
+ * NULL. */
 static void put_llama(const model *from, const char *path, const char *architecture,
-                      const char *extra)
+                      const float *divisors)
 {
   buf b = {0}, data = {0};
   fail why;
   char name[256];
-  put_head(&b, model_tensor_count(from) + (extra != NULL), LLAMA_KEYS);
-  put_llama_keys(&b, architecture);
+  put_head(&b, model_tensor_count(from) + (divisors != NULL), LLAMA_KEYS);
+  put_llama_keys(&b, architecture, divisors != NULL ? THETA_500000 : THETA_100);
   for (size_t i = 0; i < model_tensor_count(from); i++) {
     const st_tensor *t = model_at(from, i)->tensor;
     char *bytes = test_alloc((size_t)t->bytes);
@@ -123,8 +124,13 @@ static void put_llama(const model *from, const char *path, const char *architect
     pad(&data, 32);
     free(bytes);
   }
-  if (extra != NULL)
-    put_tensor(&b, extra, 0, 0, 0, data.length);
+  if (divisors != NULL)
+    put_tensor(&b, "rope_freqs.weight", 0, HEAD_DIM / 2, 0, data.length);
+  for (int i = 0; i < HEAD_DIM / 2 && divisors != NULL; i++) {
+    uint32_t bits;
+    memcpy(&bits, &divisors[i], sizeof bits);
+    put_int(&data, bits, 4);
+  }
   pad(&b, 32);
   buf_add(&b, data.data, data.length);
   put_bytes(path, b.data, b.length);
@@ -193,13 +199,32 @@ static void check_llama(void)
   model_close(folder);
 }
 
+/* The scaling of Llama 3.1, given as a divisor for each frequency: with base 500000 wavelengths are
+ * 6, 56, 499, 4443, 39593 and 352812. The fourth is between 2048 and 8192. */
+static void check_llama3(void)
+{
+  static const float divisors[HEAD_DIM / 2] = {1, 1, 1, 2.69452969f, 8, 8};
+  model *folder = open_model(vector("networks/llama"));
+  spec *s = test_alloc(sizeof *s);
+  fail why = {0};
+  put_llama(folder, at("llama3.gguf"), "llama", divisors);
+  model *m = open_model(at("llama3.gguf"));
+  CHECK(gguf_as_folder(m, &why) && spec_read(s, model_config(m), &why), "%s", why.text);
+  CHECK(s->rope.type == ROPE_LLAMA3 && s->rope.factor == 8 && s->rope.original_positions == 8192 &&
+            s->rope.low_freq_factor == 1 && s->rope.high_freq_factor == 4,
+        "factor %g", s->rope.factor);
+  model_close(m);
+  model_close(folder);
+  free(s);
+}
+
 /* ---- refusals ---- */
 
-static void check_refusal(const model *folder, const char *architecture, const char *extra,
+static void check_refusal(const model *folder, const char *architecture, const float *divisors,
                           const char *words)
 {
   fail why = {0};
-  put_llama(folder, at("bad.gguf"), architecture, extra);
+  put_llama(folder, at("bad.gguf"), architecture, divisors);
   model *m = open_model(at("bad.gguf"));
   CHECK(!gguf_as_folder(m, &why) && why.kind == FAIL_UNSUPPORTED && strstr(why.text, words) &&
             strstr(why.text, "bad.gguf"),
@@ -231,7 +256,7 @@ static void check_tensors_refused(void)
     fail why = {0};
     buf b = {0};
     put_head(&b, 2, LLAMA_KEYS);
-    put_llama_keys(&b, "llama");
+    put_llama_keys(&b, "llama", THETA_100);
     put_tensor(&b, names[i], 24, 1, 30, 0);
     put_tensor(&b, "blk.0.ffn_up.weight", 24, 1, 1, 32);
     pad(&b, 32);
@@ -247,9 +272,10 @@ static void check_tensors_refused(void)
 
 static void check_refusals(void)
 {
+  static const float divisors[HEAD_DIM / 2] = {1, 1, 2, 3, 4, 5};
   model *folder = open_model(vector("networks/llama"));
   check_refusal(folder, "gpt_neox", NULL, "\"gpt_neox\"");
-  check_refusal(folder, "llama", "rope_freqs.weight", "rope_freqs");
+  check_refusal(folder, "llama", divisors, "rope_freqs");
   check_keys_missing();
   check_tensors_refused();
   model_close(folder);
@@ -440,6 +466,7 @@ int main(int argc, char **argv)
   vectors = test_vectors(argc, argv);
   scratch_make();
   check_llama();
+  check_llama3();
   check_refusals();
   check_tokenizer("llama2", "llama", "default");
   check_tokenizer("gpt2", "gpt2", "gpt-2");

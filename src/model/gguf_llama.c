@@ -7,8 +7,7 @@
  */
 #include "gguf_llama.h"
 
-#include <libquant.h>
-
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,19 +116,78 @@ static bool read_shape(const model *m, shape *s, fail *why)
   return true;
 }
 
-/* How positions beyond those of the training are reached. What the file says only as a tensor of
- * factors is not guessed. */
-static bool put_rope(const model *m, json_doc *d, fail *why)
+/* The scaling of Llama 3.1 and its kin. Files have only what comes out of it, a divisor for each
+ * frequency; of what goes in, these three are the same in all models, and the factor is the
+ * greatest divisor. */
+enum { LLAMA3_LOW = 1, LLAMA3_HIGH = 4, LLAMA3_POSITIONS = 8192 };
+
+static double llama3_divisor(const shape *s, uint64_t i, double factor)
+{
+  double wavelength =
+      2 * 3.14159265358979323846 * pow(s->theta, 2 * (double)i / (double)s->head_dim);
+  double share = (LLAMA3_POSITIONS / wavelength - LLAMA3_LOW) / (LLAMA3_HIGH - LLAMA3_LOW);
+
+  return share >= 1 ? 1 : share <= 0 ? factor : 1 / ((1 - share) / factor + share);
+}
+
+/* Gives the factor if the tensor holds what these rules make of it. */
+static bool read_divisors(const model *m, const model_tensor *t, const shape *s, double *factor,
+                          fail *why)
+{
+  gguf_array a = {.size = t->tensor->bytes, .count = t->tensor->elements};
+  bool same = t->tensor->dtype == ST_F32 && a.count > 0 && a.count == s->head_dim / 2;
+
+  if (!same)
+    return fail_set(why, FAIL_FORMAT, model_path(m), "%s: not a number for each two of a head",
+                    t->tensor->name);
+  a.bytes = malloc((size_t)a.size);
+  if (!a.bytes)
+    return fail_memory(why, model_path(m));
+  if (!model_read(m, t, 0, a.bytes, (size_t)a.size, why)) {
+    gguf_array_free(&a);
+    return false;
+  }
+  for (uint64_t i = 0; i < a.count; i++)
+    *factor = fmax(*factor, (double)gguf_f32_at(&a, i));
+  for (uint64_t i = 0; i < a.count; i++) {
+    double want = llama3_divisor(s, i, *factor);
+
+    same = same && fabs((double)gguf_f32_at(&a, i) - want) <= 1e-4 * want;
+  }
+  gguf_array_free(&a);
+  return same || fail_set(why, FAIL_UNSUPPORTED, model_path(m),
+                          "%s: not the frequencies of Llama 3.1; use the Hugging Face folder",
+                          t->tensor->name);
+}
+
+static bool put_llama3(const model *m, const model_tensor *t, const shape *s, json_doc *d,
+                       fail *why)
+{
+  json_id scaling;
+  double factor = 1;
+
+  if (!read_divisors(m, t, s, &factor, why))
+    return false;
+  scaling = json_put_object(d, json_root(d), "rope_scaling");
+  json_put_string(d, scaling, "rope_type", "llama3");
+  json_put_f64(d, scaling, "factor", factor);
+  json_put_f64(d, scaling, "low_freq_factor", LLAMA3_LOW);
+  json_put_f64(d, scaling, "high_freq_factor", LLAMA3_HIGH);
+  json_put_i64(d, scaling, "original_max_position_embeddings", LLAMA3_POSITIONS);
+  return true;
+}
+
+/* How positions beyond those of the training are reached. */
+static bool put_rope(const model *m, const shape *s, json_doc *d, fail *why)
 {
   const gguf_file *f = model_gguf(m);
+  const model_tensor *divisors = model_find(m, "rope_freqs.weight");
   char *type = NULL;
   double factor = 1;
   bool ok;
 
-  if (model_find(m, "rope_freqs.weight"))
-    return fail_set(why, FAIL_UNSUPPORTED, gguf_path(f),
-                    "rope_freqs.weight: frequencies scaled as in Llama 3.1 are not run from a "
-                    "GGUF file; use the Hugging Face folder");
+  if (divisors)
+    return put_llama3(m, divisors, s, d, why);
   ok = gguf_opt_string(f, "llama.rope.scaling.type", &type, why) &&
        gguf_opt_f64(f, "llama.rope.scaling.factor", &factor, why);
   if (ok && type && strcmp(type, "linear") == 0) {
@@ -187,7 +245,7 @@ static bool make_config(const model *m, const shape *s, json_doc **out, fail *wh
   json_put_bool(d, root, "attention_bias", model_find(m, "blk.0.attn_q.bias") != NULL);
   json_put_bool(d, root, "mlp_bias", model_find(m, "blk.0.ffn_up.bias") != NULL);
   return put_id(f, d, "tokenizer.ggml.bos_token_id", "bos_token_id", why) &&
-         put_id(f, d, "tokenizer.ggml.eos_token_id", "eos_token_id", why) && put_rope(m, d, why);
+         put_id(f, d, "tokenizer.ggml.eos_token_id", "eos_token_id", why) && put_rope(m, s, d, why);
 }
 
 /* ---- both ---- */
