@@ -27,11 +27,13 @@ static uint32_t nibble(const uint8_t *codes, uint32_t part, int l)
 
 void lqi_ggml_q2_k(const uint8_t *block, uint32_t part, float *out)
 {
-  const uint8_t *scales = block + 2 * part, *codes = block + 16;
+  const uint8_t *codes = block + 16;
   const float d = lqi_ggml_f16(block + 80), dmin = lqi_ggml_f16(block + 82);
-  for (int l = 0; l < PART; l++) {
-    const uint32_t s = scales[l / 16];
-    out[l] = d * (float)(s & 15) * (float)two_bits(codes, part, l) - dmin * (float)(s >> 4);
+  for (int half = 0; half < 2; half++) {
+    const uint32_t s = block[2 * part + (uint32_t)half];
+    const float scale = d * (float)(s & 15), minimum = dmin * (float)(s >> 4);
+    for (int l = 16 * half; l < 16 * half + 16; l++)
+      out[l] = scale * (float)two_bits(codes, part, l) - minimum;
   }
 }
 
@@ -49,11 +51,12 @@ void lqi_ggml_q3_k(const uint8_t *block, uint32_t part, float *out)
 {
   const uint8_t *high = block, *codes = block + 32, *scales = block + 96;
   const float d = lqi_ggml_f16(block + 108);
-  const float ds[2] = {d * (float)q3_scale(scales, 2 * part),
-                       d * (float)q3_scale(scales, 2 * part + 1)};
-  for (int l = 0; l < PART; l++) {
-    const int less = high[l] >> part & 1 ? 0 : 4;
-    out[l] = ds[l / 16] * (float)((int)two_bits(codes, part, l) - less);
+  for (uint32_t half = 0; half < 2; half++) {
+    const float scale = d * (float)q3_scale(scales, 2 * part + half);
+    for (int l = 16 * (int)half; l < 16 * (int)half + 16; l++) {
+      const int less = high[l] >> part & 1 ? 0 : 4;
+      out[l] = scale * (float)((int)two_bits(codes, part, l) - less);
+    }
   }
 }
 
@@ -100,10 +103,13 @@ void lqi_ggml_q6_k(const uint8_t *block, uint32_t part, float *out)
   const uint8_t *low = block + 64 * half + 32 * (p % 2), *high = block + 128 + 32 * half;
   const uint8_t *scales = block + 192 + 2 * part;
   const float d = lqi_ggml_f16(block + 208);
-  for (int l = 0; l < PART; l++) {
-    const uint32_t q = ((uint32_t)low[l] >> p / 2 * 4 & 15) | ((uint32_t)high[l] >> 2 * p & 3) << 4;
-    const int scale = (scales[l / 16] ^ 0x80) - 0x80;
-    out[l] = d * (float)scale * (float)((int)q - 32);
+  for (int h = 0; h < 2; h++) {
+    const float scale = d * (float)((scales[h] ^ 0x80) - 0x80);
+    for (int l = 16 * h; l < 16 * h + 16; l++) {
+      const uint32_t lower = (uint32_t)low[l] >> p / 2 * 4 & 15;
+      const uint32_t upper = (uint32_t)high[l] >> 2 * p & 3;
+      out[l] = scale * (float)((int)(lower | upper << 4) - 32);
+    }
   }
 }
 

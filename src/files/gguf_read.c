@@ -479,7 +479,7 @@ static bool read_head(reader *r, uint64_t *tensors, uint64_t *keys, fail *why)
 static bool read_all(reader *r, fail *why)
 {
   gguf_file *f = r->f;
-  uint64_t tensors, keys;
+  uint64_t tensors = 0, keys = 0;
 
   if (!read_head(r, &tensors, &keys, why))
     return false;
