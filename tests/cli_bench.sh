@@ -2,14 +2,7 @@
 # cli_bench.sh - `quant bench` runs its cases and tells limits and results, as text and as JSON.
 # What the figures are is not tested: they belong to the machine.
 set -u
-: "${QUANT:?}"
-scratch=$(mktemp -d) || exit 2
-trap 'rm -rf "$scratch"' EXIT
-
-die() {
-  echo "$*"
-  exit 1
-}
+. "${0%/*}/cli.sh.inc"
 
 "$QUANT" bench --quick --size 96x160 --threads 1 >"$scratch/text" 2>&1 || { cat "$scratch/text"; die "bench"; }
 for part in 'Cold, 96 x 160' 'In cache, 1024 x 1024' 'GFLOP/s f32' 'GOP/s int8' \
@@ -24,4 +17,4 @@ for part in '"multiply_f32"' '"multiply_i8"' '"multiply_bf16"' '"compute": "fast
   '"share_of_limit"' '"gflops"'; do
   grep -qF "$part" "$scratch/json" || { cat "$scratch/json"; die "no member $part"; }
 done
-exit 0
+exit $failed

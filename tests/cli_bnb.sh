@@ -2,17 +2,9 @@
 # A model quantized by quant is the folder that transformers with bitsandbytes saves, byte for byte: at each level of
 # instructions and for any number of threads. And what they saved is read back.
 set -u
-: "${QUANT:?}" "${LQ_VECTORS:?}"
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. "${0%/*}/cli.sh.inc"
+: "${LQ_VECTORS:?}"
 models=$LQ_VECTORS/checkpoints
-failed=0
-
-die()
-{
-  echo "$*"
-  failed=1
-}
 
 # same FOLDER REFERENCE WHAT
 same()

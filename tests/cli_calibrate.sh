@@ -2,20 +2,11 @@
 # Calibrated quantization of the example model: better than rounding, with correction of inputs better still, the same bytes for any number of threads and at every
 # level, files that other programs load, a run that is killed and goes on, and one clear line for what goes wrong.
 set -u
-: "${QUANT:?}"
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. "${0%/*}/cli.sh.inc"
 top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 model=$top/examples/model
 text=$top/examples/text
 few="--calibration $text/calibration.txt --samples 6 --seq-len 96"
-failed=0
-
-die()
-{
-  echo "$*"
-  failed=1
-}
 
 # calibrate OUT OPTION...
 calibrate()
@@ -123,23 +114,19 @@ killed()
 killed --samples=61
 killed --input-correction=0.5 --input-correction 0.25
 
-# fails STATUS TEXT ARGUMENT...: one line with TEXT, and the status; nothing is written
-fails()
+# refuses STATUS TEXT ARGUMENT...: as fails, for quantize, and nothing is written
+refuses()
 {
   status=$1 words=$2
   shift 2
-  "$QUANT" quantize "$@" -o "$scratch/none" --quiet >/dev/null 2>"$scratch/error"
-  got=$?
-  [ $got -eq "$status" ] || die "exit status $got, not $status: $*"
-  grep '^quant: error: ' "$scratch/error" | grep -qF -- "$words" || { cat "$scratch/error"; die "no '$words': $*"; }
-  [ "$(grep -c . "$scratch/error")" -eq 1 ] || { cat "$scratch/error"; die "more than one line: $*"; }
+  fails "$status" "$words" quantize "$@" -o "$scratch/none" --quiet
   [ ! -e "$scratch/none" ] || die "something is written: $*"
 }
 echo short >"$scratch/short.txt"
-fails 2 'needs --calibration' "$model" --method gptq
-fails 1 'No such file' "$model" --method gptq --calibration "$scratch/nothing.txt"
-fails 1 'less than one sample' "$model" --method gptq --calibration "$scratch/short.txt"
-fails 2 'a model folder' "$model/model.safetensors" --method gptq --calibration "$text/calibration.txt"
-fails 1 'not a linear of a decoder layer' "$model" --method gptq --calibration "$text/calibration.txt" --include embed_tokens --format native
+refuses 2 'needs --calibration' "$model" --method gptq
+refuses 1 'No such file' "$model" --method gptq --calibration "$scratch/nothing.txt"
+refuses 1 'less than one sample' "$model" --method gptq --calibration "$scratch/short.txt"
+refuses 2 'a model folder' "$model/model.safetensors" --method gptq --calibration "$text/calibration.txt"
+refuses 1 'not a linear of a decoder layer' "$model" --method gptq --calibration "$text/calibration.txt" --include embed_tokens --format native
 [ -z "$(ls -d "$scratch"/none* 2>/dev/null)" ] || die "a job folder is left by runs that failed at once"
 exit $failed

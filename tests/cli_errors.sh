@@ -1,81 +1,68 @@
 #!/bin/sh
 # What goes wrong: one clear line, the right exit status, and nothing left behind beside the output.
 set -u
-: "${QUANT:?}" "${LQ_VECTORS:?}"
-scratch=$(mktemp -d) || exit 1
+. "${0%/*}/cli.sh.inc"
+: "${LQ_VECTORS:?}"
 mounted=
 trap '[ -z "$mounted" ] || umount "$mounted"; rm -rf "$scratch"' EXIT
 model=$LQ_VECTORS/sharded
 tiny=$LQ_VECTORS/checkpoints/tiny-llama-bf16
 out=$scratch/parent/out
-failed=0
 mkdir "$scratch/parent"
 
-die()
+# refuses STATUS TEXT ARGUMENT...: as fails, and nothing is left in the output's parent folder
+refuses()
 {
-  echo "$*"
-  failed=1
-}
-
-# fails STATUS TEXT ARGUMENT...: one line with TEXT, the status, nothing in the output's parent folder
-fails()
-{
-  status=$1 text=$2
-  shift 2
-  "$QUANT" "$@" >/dev/null 2>"$scratch/error"
-  got=$?
-  [ $got -eq "$status" ] || die "exit status $got, not $status: $*"
-  grep '^quant: error: ' "$scratch/error" | grep -qF -- "$text" || { cat "$scratch/error"; die "no '$text': $*"; }
-  [ "$(grep -c . "$scratch/error")" -eq 1 ] || { cat "$scratch/error"; die "more than one line: $*"; }
+  fails "$@"
   [ -z "$(ls -A "$scratch/parent")" ] || { ls -A "$scratch/parent"; die "something is left: $*"; }
   rm -rf "$scratch/parent/out" "$scratch/parent"/.[!.]*
 }
 
 # The command line.
-fails 2 'a verb is missing'
-fails 2 "did you mean 'quantize'?" quantise x
-fails 2 '--output is missing' quantize "$model"
-fails 2 'there is no verb' frobnicate
-fails 2 'unknown option --blok-size; did you mean --block-size?' quantize "$model" -o "$out" --blok-size 32
-fails 2 'foo' quantize "$model" -o "$out" --method foo
-fails 2 '--block-size' quantize "$model" -o "$out" --block-size 0
-fails 2 'has block sizes 32, 64' quantize "$model" -o "$out" --block-size 48 --format bitsandbytes
-fails 2 'has no dynamic8' quantize "$model" -o "$out" --method dynamic8 --format bitsandbytes
-fails 2 'one scale a row' quantize "$model" -o "$out" --method int8 --block-size 64
-fails 2 'one scale a row' quantize "$model" -o "$out" --method int8 --nested
-fails 2 '--threshold goes with' quantize "$model" -o "$out" --threshold 6
-fails 2 '--threads' quantize "$model" -o "$out" --threads 0
-fails 2 'there is no such level' quantize "$model" -o "$out" --cpu fast
-fails 2 'the output would be the input' quantize "$model" -o "$model"
-fails 2 'the output would be inside the input' quantize "$model" -o "$model/out"
-fails 2 '--size' bench --size 12
+refuses 2 'a verb is missing'
+refuses 2 "did you mean 'quantize'?" quantise x
+refuses 2 '--output is missing' quantize "$model"
+refuses 2 'there is no verb' frobnicate
+refuses 2 'unknown option --blok-size; did you mean --block-size?' quantize "$model" -o "$out" --blok-size 32
+refuses 2 'foo' quantize "$model" -o "$out" --method foo
+refuses 2 '--block-size' quantize "$model" -o "$out" --block-size 0
+refuses 2 'has block sizes 32, 64' quantize "$model" -o "$out" --block-size 48 --format bitsandbytes
+refuses 2 'has no dynamic8' quantize "$model" -o "$out" --method dynamic8 --format bitsandbytes
+refuses 2 'one scale a row' quantize "$model" -o "$out" --method int8 --block-size 64
+refuses 2 'one scale a row' quantize "$model" -o "$out" --method int8 --nested
+refuses 2 '--threshold goes with' quantize "$model" -o "$out" --threshold 6
+refuses 2 '--threads' quantize "$model" -o "$out" --threads 0
+refuses 2 'there is no such level' quantize "$model" -o "$out" --cpu fast
+refuses 2 'the output would be the input' quantize "$model" -o "$model"
+refuses 2 'the output would be inside the input' quantize "$model" -o "$model/out"
+refuses 2 '--size' bench --size 12
 
 # Patterns.
-fails 1 "no tensor matches --include 'nosuch'" quantize "$model" -o "$out" --include nosuch
-fails 1 "no tensor matches --exclude 'up'" quantize "$model" -o "$out" --exclude up
-fails 1 'model.position_ids (I64, matches' quantize "$model" -o "$out" --include position_ids
-fails 1 'less than two dimensions' quantize "$model" -o "$out" --include model.norm
-fails 1 'transformers does not load embeddings' quantize "$model" -o "$out" --include embed_tokens
-fails 1 'the layout holds matrices' quantize "$model" -o "$out" --include model.layers.0.mlp.experts
-fails 1 'there is no tensor to quantize' quantize "$model" -o "$out" --exclude '*'
+refuses 1 "no tensor matches --include 'nosuch'" quantize "$model" -o "$out" --include nosuch
+refuses 1 "no tensor matches --exclude 'up'" quantize "$model" -o "$out" --exclude up
+refuses 1 'model.position_ids (I64, matches' quantize "$model" -o "$out" --include position_ids
+refuses 1 'less than two dimensions' quantize "$model" -o "$out" --include model.norm
+refuses 1 'transformers does not load embeddings' quantize "$model" -o "$out" --include embed_tokens
+refuses 1 'the layout holds matrices' quantize "$model" -o "$out" --include model.layers.0.mlp.experts
+refuses 1 'there is no tensor to quantize' quantize "$model" -o "$out" --exclude '*'
 
 # Inputs.
 mkdir "$scratch/empty" "$scratch/old"
-fails 1 'No such file' quantize "$scratch/nothing" -o "$out"
-fails 1 'not a Hugging Face model folder' quantize "$scratch/empty" -o "$out"
+refuses 1 'No such file' quantize "$scratch/nothing" -o "$out"
+refuses 1 'not a Hugging Face model folder' quantize "$scratch/empty" -o "$out"
 echo text >"$scratch/text.safetensors"
-fails 1 'text.safetensors' quantize "$scratch/text.safetensors" -o "$out"
+refuses 1 'text.safetensors' quantize "$scratch/text.safetensors" -o "$out"
 cp "$model"/* "$scratch/empty/"
 rm "$scratch/empty/model-00002-of-00003.safetensors"
-fails 1 'model-00002-of-00003.safetensors' quantize "$scratch/empty" -o "$out"
-fails 1 'already quantized with int8' quantize "$LQ_VECTORS/checkpoints/tiny-llama-bnb-int8" -o "$out"
-fails 1 'is already quantized' quantize "$LQ_VECTORS/checkpoints/tiny-llama-bnb-nf4-dq/model.safetensors" -o "$out"
-fails 1 'no quantized tensor' dequantize "$model" -o "$out"
-fails 1 'no quantized tensor' dequantize "$tiny/model.safetensors" -o "$out"
-fails 1 'cannot' quantize "$model" -o "$scratch/parent/no/such/folder"
+refuses 1 'model-00002-of-00003.safetensors' quantize "$scratch/empty" -o "$out"
+refuses 1 'already quantized with int8' quantize "$LQ_VECTORS/checkpoints/tiny-llama-bnb-int8" -o "$out"
+refuses 1 'is already quantized' quantize "$LQ_VECTORS/checkpoints/tiny-llama-bnb-nf4-dq/model.safetensors" -o "$out"
+refuses 1 'no quantized tensor' dequantize "$model" -o "$out"
+refuses 1 'no quantized tensor' dequantize "$tiny/model.safetensors" -o "$out"
+refuses 1 'cannot' quantize "$model" -o "$scratch/parent/no/such/folder"
 sed 's/"llama"/"gpt2"/' "$model/config.json" >"$scratch/empty/config.json"
 cp "$model/model-00002-of-00003.safetensors" "$scratch/empty/"
-fails 1 'keep their weights transposed' quantize "$scratch/empty" -o "$out"
+refuses 1 'keep their weights transposed' quantize "$scratch/empty" -o "$out"
 
 # A weight that is not a number, in the second shard: row and column are named, and what the other policies do.
 cp "$model/config.json" "$scratch/empty/"
@@ -87,38 +74,38 @@ poke() # BYTES: as the first element of row 2
   printf "$1" | dd of="$scratch/empty/model-00002-of-00003.safetensors" bs=1 seek=$((8 + header + begin + 2 * 64)) conv=notrunc 2>/dev/null
 }
 poke '\000\176'
-fails 1 'model.layers.1.mlp.up_proj.weight: weight [2, 0] is nan' quantize "$scratch/empty" -o "$out" --quiet
+refuses 1 'model.layers.1.mlp.up_proj.weight: weight [2, 0] is nan' quantize "$scratch/empty" -o "$out" --quiet
 "$QUANT" quantize "$scratch/empty" -o "$scratch/kept" --nonfinite keep --quiet || die "--nonfinite keep failed"
 "$QUANT" inspect "$scratch/kept" --tensors | grep -q 'layers.1.mlp.up_proj.weight .* f16 ' || die "keep: not kept"
 grep -qF '"model.layers.1.mlp.up_proj"' "$scratch/kept/config.json" || die "keep: not named in config.json"
 "$QUANT" quantize "$scratch/empty" -o "$scratch/saturated" --nonfinite saturate | grep -q 'not finite *1 ' || die "saturate: not told"
 "$QUANT" inspect "$scratch/saturated" >/dev/null || die "saturate: not readable"
 poke '\000\374'
-fails 1 'model.layers.1.mlp.up_proj.weight: weight [2, 0] is -inf' quantize "$scratch/empty" -o "$out" --quiet
+refuses 1 'model.layers.1.mlp.up_proj.weight: weight [2, 0] is -inf' quantize "$scratch/empty" -o "$out" --quiet
 
 # A plane that is missing or damaged.
 "$QUANT" quantize "$tiny/model.safetensors" -o "$scratch/good.safetensors" --quiet || die "good.safetensors"
 sed 's/"blocksize": 64/"blocksize": 46/' "$scratch/good.safetensors" >"$scratch/bad.safetensors"
-fails 1 '.weight: ' inspect "$scratch/bad.safetensors"
-fails 1 '.weight: ' dequantize "$scratch/bad.safetensors" -o "$out"
+refuses 1 '.weight: ' inspect "$scratch/bad.safetensors"
+refuses 1 '.weight: ' dequantize "$scratch/bad.safetensors" -o "$out"
 sed 's/mlp.up_proj.weight.absmax"/mlp.up_proj.weight.absmix"/' "$scratch/good.safetensors" >"$scratch/bad.safetensors"
-fails 1 'up_proj.weight: ' inspect "$scratch/bad.safetensors"
+refuses 1 'up_proj.weight: ' inspect "$scratch/bad.safetensors"
 
 # An output that exists.
 mkdir "$scratch/old/out"
 echo mine >"$scratch/old/out/notes.txt"
-fails 1 'exists already; --force replaces it' quantize "$model" -o "$scratch/old/out"
-fails 1 'is not replaced' quantize "$model" -o "$scratch/old/out" --force
+refuses 1 'exists already; --force replaces it' quantize "$model" -o "$scratch/old/out"
+refuses 1 'is not replaced' quantize "$model" -o "$scratch/old/out" --force
 [ "$(cat "$scratch/old/out/notes.txt")" = mine ] || die "a folder that is no model was replaced"
 
 # No room: a limit on file size, a full disk, a full standard output.
-(failed=0 && ulimit -f 8 && fails 1 'File too large' quantize "$tiny" -o "$out" && exit $failed) || die "file size limit"
+(failed=0 && ulimit -f 8 && refuses 1 'File too large' quantize "$tiny" -o "$out" && exit $failed) || die "file size limit"
 if [ "$(id -u)" = 0 ] && mkdir "$scratch/disk" && mount -t tmpfs -o size=256k tmpfs "$scratch/disk" 2>/dev/null; then
   mounted=$scratch/disk
   for verb in quantize dequantize; do
     from=$tiny
     [ $verb = quantize ] || from=$LQ_VECTORS/checkpoints/tiny-llama-bnb-nf4-dq
-    fails 1 'No space left on device' $verb "$from" -o "$mounted/out"
+    refuses 1 'No space left on device' $verb "$from" -o "$mounted/out"
     [ -z "$(ls -A "$mounted")" ] || { ls -lA "$mounted"; die "something is left on the full disk"; }
   done
 fi

@@ -2,33 +2,13 @@
 # quant eval and quant generate: figures that do not depend on threads or instructions, quantized folders against their
 # restored ones, the text of the example model, and one clear line for what goes wrong.
 set -u
-: "${QUANT:?}" "${LQ_VECTORS:?}"
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. "${0%/*}/cli.sh.inc"
+: "${LQ_VECTORS:?}"
 top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 models=$LQ_VECTORS/checkpoints
 networks=$LQ_VECTORS/networks
 ids=$networks/llama.safetensors:tokens
 example=$top/examples/model
-failed=0
-
-die()
-{
-  echo "$*"
-  failed=1
-}
-
-# fails STATUS TEXT ARGUMENT...: one line with TEXT, and the status
-fails()
-{
-  status=$1 text=$2
-  shift 2
-  "$QUANT" "$@" >/dev/null 2>"$scratch/error"
-  got=$?
-  [ $got -eq "$status" ] || die "exit status $got, not $status: $*"
-  grep '^quant: error: ' "$scratch/error" | grep -qF -- "$text" || { cat "$scratch/error"; die "no '$text': $*"; }
-  [ "$(grep -c . "$scratch/error")" -eq 1 ] || { cat "$scratch/error"; die "more than one line: $*"; }
-}
 
 # evaluate FILE ARGUMENT...: the JSON result without what depends on the hour
 evaluate()

@@ -2,41 +2,12 @@
 # Checkpoints of GPTQ and AWQ: what GPTQModel wrote is read, what says something else than it is is refused; integers of all
 # widths are written in each layout, and are the same numbers in all of them.
 set -u
-: "${QUANT:?}" "${LQ_VECTORS:?}"
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. "${0%/*}/cli.sh.inc"
+: "${LQ_VECTORS:?}"
 models=$LQ_VECTORS/checkpoints
 dense=$models/tiny-llama-bf16
 v2=$models/tiny-llama-gptq-4bit-asym-v2
 desc=$models/tiny-llama-gptq-4bit-desc-act
-failed=0
-
-die()
-{
-  echo "$*"
-  failed=1
-}
-
-# fails STATUS TEXT ARGUMENT...: one line with TEXT, and the status
-fails()
-{
-  status=$1 text=$2
-  shift 2
-  "$QUANT" "$@" >/dev/null 2>"$scratch/error"
-  got=$?
-  [ $got -eq "$status" ] || die "exit status $got, not $status: $*"
-  grep '^quant: error: ' "$scratch/error" | grep -qF -- "$text" || { cat "$scratch/error"; die "no '$text': $*"; }
-  [ "$(grep -c . "$scratch/error")" -eq 1 ] || { cat "$scratch/error"; die "more than one line: $*"; }
-}
-
-# tells TEXT ARGUMENT...: success, and a line that matches
-tells()
-{
-  text=$1
-  shift
-  "$QUANT" "$@" >"$scratch/text" 2>&1 || { cat "$scratch/text"; die "failed: $*"; }
-  grep -q -- "$text" "$scratch/text" || { cat "$scratch/text"; die "no '$text': $*"; }
-}
 
 # ---- reading ----
 

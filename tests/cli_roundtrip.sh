@@ -2,17 +2,9 @@
 # Whole models through the verbs: shards stay shards, what is not quantized stays as it is, what is restored is what the
 # quantized model decodes to, results in JSON are JSON, patterns choose what they say.
 set -u
-: "${QUANT:?}" "${LQ_VECTORS:?}"
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. "${0%/*}/cli.sh.inc"
+: "${LQ_VECTORS:?}"
 model=$LQ_VECTORS/sharded
-failed=0
-
-die()
-{
-  echo "$*"
-  failed=1
-}
 
 # is_json FILE: the tool's own strict reader takes it, as the configuration of a model
 is_json()
