@@ -131,15 +131,16 @@ static bool show(writer *w, bool at_end, fail *why)
       (at_end || (utf8_check(after.data, n) == n &&
                   !(n >= 3 && memcmp(after.data + n - 3, replacement, 3) == 0)))) {
     buf_add(&w->text, after.data + before.length, n - before.length);
-    if (!w->options->common.json)
-      ok = fwrite(after.data + before.length, 1, n - before.length, stdout) == n - before.length &&
-           common_flush(why);
+    if (!w->options->common.json) {
+      fwrite(after.data + before.length, 1, n - before.length, stdout);
+      ok = common_flush(why); /* tells of a failure of fwrite, too */
+    }
     w->from = w->shown;
     w->shown = w->count;
   }
   buf_free(&before);
   buf_free(&after);
-  return ok || common_flush(why);
+  return ok;
 }
 
 static bool take_token(void *user, int32_t id, fail *why)
@@ -212,7 +213,7 @@ static void json_ids(json_printer *p, const char *name, const int32_t *ids, size
 static bool print_json(const writer *w, const generation *g, fail *why)
 {
   buf text = {0};
-  json_printer p = {.to = &text, .indent = 2};
+  json_printer p = {.to = &text, .indent = 2, .ascii = true};
   bool ok;
 
   if (w->text.failed)
