@@ -127,6 +127,18 @@ fail:
   return false;
 }
 
+const char *io_next_name(DIR *dir, bool *ok, const char *path, fail *why)
+{
+  const struct dirent *e;
+  do {
+    errno = 0; /* the end and a failure look alike otherwise: half a folder must not pass for one */
+    e = readdir(dir);
+  } while (e != NULL && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0));
+  if (e == NULL && errno != 0)
+    *ok = fail_system(why, path, "read the folder", errno);
+  return e != NULL ? e->d_name : NULL;
+}
+
 char *io_join(const char *folder, const char *name)
 {
   size_t a = folder != NULL ? strlen(folder) : 0, b = strlen(name);

@@ -8,6 +8,7 @@
 
 #include "fail.h"
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,10 @@ bool io_flush(int fd, const char *file, fail *why);
  * frees it. FAIL_LIMIT when it is larger. */
 bool io_read_all(char **text, size_t *length, int folder, const char *name, bool follow,
                  uint64_t limit, const char *file, fail *why);
+
+/* The next name of a folder but "." and ".."; NULL at the end and on failure, which sets `*ok` to
+ * false. */
+const char *io_next_name(DIR *dir, bool *ok, const char *path, fail *why);
 
 /* "folder/name" in a new block (just "name" when folder is "" or NULL); NULL without memory. */
 char *io_join(const char *folder, const char *name);

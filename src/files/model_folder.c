@@ -3,7 +3,6 @@
 
 #include "io.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -56,8 +55,28 @@ static int by_text(const void *a, const void *b)
   return strcmp(*x, *y);
 }
 
+typedef struct listing {
+  name_list weights, extras;
+  bool index, config;
+} listing;
+
+/* A file that is not there after all (a link that leads nowhere) is passed over, as are folders. */
+static bool list_file(listing *l, int fd, const char *name, const char *path, fail *why)
+{
+  struct stat st;
+  if (fstatat(fd, name, &st, 0) != 0)
+    return errno == ENOENT || fail_system(why, path, "look at its files", errno);
+  if (!S_ISREG(st.st_mode))
+    return true;
+  l->index = l->index || strcmp(name, FOLDER_INDEX) == 0;
+  l->config = l->config || strcmp(name, "config.json") == 0;
+  if (io_has_suffix(name, ".safetensors"))
+    return add(&l->weights, name) || fail_memory(why, path);
+  return stays_behind(name) || add(&l->extras, name) || fail_memory(why, path);
+}
+
 /* All plain files, sorted into weights and extras. Hidden names are passed over. */
-static bool list_files(int fd, name_list *weights, name_list *extras, const char *path, fail *why)
+static bool list_files(listing *l, int fd, const char *path, fail *why)
 {
   int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* closedir closes it */
   DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
@@ -68,61 +87,53 @@ static bool list_files(int fd, name_list *weights, name_list *extras, const char
       close(copy);
     return false;
   }
-  for (struct dirent *e; ok && (e = readdir(dir)) != NULL;) {
-    struct stat st;
-    if (e->d_name[0] == '.' || fstatat(fd, e->d_name, &st, 0) != 0 || !S_ISREG(st.st_mode))
-      continue;
-    if (io_has_suffix(e->d_name, ".safetensors"))
-      ok = add(weights, e->d_name);
-    else if (!stays_behind(e->d_name))
-      ok = add(extras, e->d_name);
-  }
+  for (const char *name; ok && (name = io_next_name(dir, &ok, path, why)) != NULL;)
+    if (name[0] != '.')
+      ok = list_file(l, fd, name, path, why);
   closedir(dir);
-  return ok || fail_memory(why, path);
+  return ok;
 }
 
 /* Which file holds the weights: `*out` its name, or NULL for the index. */
-static bool choose(const name_list *weights, int fd, const char **out, const char *path, fail *why)
+static bool choose(const listing *l, const char **out, const char *path, fail *why)
 {
-  struct stat st;
   *out = NULL;
-  for (size_t i = 0; i < weights->count; i++)
-    if (strcmp(weights->items[i], "model.safetensors") == 0)
-      *out = weights->items[i];
-  if (*out != NULL || fstatat(fd, FOLDER_INDEX, &st, 0) == 0)
+  for (size_t i = 0; i < l->weights.count; i++)
+    if (strcmp(l->weights.items[i], "model.safetensors") == 0)
+      *out = l->weights.items[i];
+  if (*out != NULL || l->index)
     return true;
-  if (weights->count == 1) {
-    *out = weights->items[0];
+  if (l->weights.count == 1) {
+    *out = l->weights.items[0];
     return true;
   }
-  if (weights->count > 1)
+  if (l->weights.count > 1)
     return fail_set(why, FAIL_NOTFOUND, path,
                     "%zu .safetensors files, but neither model.safetensors nor " FOLDER_INDEX,
-                    weights->count);
-  bool config = fstatat(fd, "config.json", &st, 0) == 0;
+                    l->weights.count);
   return fail_set(why, FAIL_NOTFOUND, path, "no %s here: not a Hugging Face model folder",
-                  config ? ".safetensors" : "config.json and no .safetensors");
+                  l->config ? ".safetensors" : "config.json and no .safetensors");
 }
 
 bool folder_look(folder_view *out, int fd, const char *path, fail *why)
 {
-  name_list weights = {0}, extras = {0};
+  listing l = {0};
   const char *chosen = NULL;
   *out = (folder_view){0};
-  if (!list_files(fd, &weights, &extras, path, why) || !choose(&weights, fd, &chosen, path, why))
+  if (!list_files(&l, fd, path, why) || !choose(&l, &chosen, path, why))
     goto fail;
   if (chosen != NULL && (out->weights = strdup(chosen)) == NULL) {
     fail_memory(why, path);
     goto fail;
   }
-  if (extras.count > 0)
-    qsort(extras.items, extras.count, sizeof *extras.items, by_text);
-  out->extras = extras.items;
-  out->extra_count = extras.count;
-  drop(&weights);
+  if (l.extras.count > 0)
+    qsort(l.extras.items, l.extras.count, sizeof *l.extras.items, by_text);
+  out->extras = l.extras.items;
+  out->extra_count = l.extras.count;
+  drop(&l.weights);
   return true;
 fail:
-  drop(&weights);
-  drop(&extras);
+  drop(&l.weights);
+  drop(&l.extras);
   return false;
 }
