@@ -2,6 +2,7 @@
 #include "json_doc.h"
 
 #include "io.h"
+#include "json_scan.h"
 
 #include <errno.h>
 #include <math.h>
@@ -130,30 +131,11 @@ bool json_is(const json_doc *d, json_id v, const char *text)
   return json_kind_of(d, v) == JSON_STRING && json_equal(d, v, text, strlen(text));
 }
 
-/* Digits only; the grammar left no sign or leading zero among them. */
-static fail_kind digits_to_u64(const char *text, size_t length, uint64_t *out)
-{
-  uint64_t sum = 0;
-  bool over = false;
-  for (size_t i = 0; i < length; i++) {
-    if (text[i] < '0' || text[i] > '9')
-      return FAIL_FORMAT;
-    unsigned digit = (unsigned)(text[i] - '0');
-    over = over || sum > (UINT64_MAX - digit) / 10;
-    if (!over) /* go on: a letter further on is the other error */
-      sum = sum * 10 + digit;
-  }
-  if (over)
-    return FAIL_OVERFLOW;
-  *out = sum;
-  return FAIL_NONE;
-}
-
 fail_kind json_u64(const json_doc *d, json_id v, uint64_t *out)
 {
   size_t length;
   const char *text = json_text(d, v, &length);
-  return json_kind_of(d, v) == JSON_NUMBER ? digits_to_u64(text, length, out) : FAIL_FORMAT;
+  return json_kind_of(d, v) == JSON_NUMBER ? json_digits(text, length, out) : FAIL_FORMAT;
 }
 
 fail_kind json_i64(const json_doc *d, json_id v, int64_t *out)
@@ -164,7 +146,7 @@ fail_kind json_i64(const json_doc *d, json_id v, int64_t *out)
     return FAIL_FORMAT;
   bool minus = text[0] == '-';
   uint64_t sum = 0;
-  fail_kind kind = digits_to_u64(text + minus, length - minus, &sum);
+  fail_kind kind = json_digits(text + minus, length - minus, &sum);
   if (kind != FAIL_NONE)
     return kind;
   if (sum > (uint64_t)INT64_MAX + minus)

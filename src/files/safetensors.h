@@ -10,6 +10,7 @@
 
 #include "fail.h"
 #include "output.h"
+#include "sha256.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -91,6 +92,15 @@ const char *st_metadata(const st_file *f, const char *key); /* NULL when absent 
  * FAIL_TRUNCATED. Any number of threads may read one file. */
 bool st_read(const st_file *f, const st_tensor *t, uint64_t offset, void *into, size_t count,
              fail *why);
+
+/* What tells this file from others without reading its data. */
+typedef struct st_stamp {
+  uint64_t bytes;
+  int64_t seconds, nanoseconds; /* when it was changed last */
+  char header[SHA256_TEXT];
+} st_stamp;
+
+bool st_stamp_of(const st_file *f, st_stamp *out, fail *why);
 
 /* ---- writing ---- */
 

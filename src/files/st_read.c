@@ -1,17 +1,20 @@
 /*
- * st_read.c - opening a safetensors file: every byte of the header is hostile until checked here.
+ * st_read.c - opening a safetensors file and reading its tensors.
  *
- * Owns: the parsed header, which holds the names, and the tensor table. Nothing is asked of memory
- * before the length of the file bounds it.
+ * Owns: the open file, the order of its tensors and where their data lie. Must not know: the rules
+ * of the header (st_header.c). Nothing is asked of memory before the length of the file bounds it.
  */
 #include "safetensors.h"
 
 #include "io.h"
 #include "json.h"
+#include "st_header.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PREFIX = 8 }; /* bytes of the length field */
@@ -19,126 +22,13 @@ enum { PREFIX = 8 }; /* bytes of the length field */
 struct st_file {
   int fd;
   char *path;
-  uint64_t bytes; /* of the whole file, taken once */
-  uint64_t data;  /* offset of the data */
-  json_doc *header;
-  json_id metadata;
-  size_t count;
-  st_tensor *tensors;        /* by offset */
+  uint64_t bytes;            /* of the whole file, taken once */
+  uint64_t data;             /* offset of the data */
+  st_header header;          /* its tensors by offset */
   const st_tensor **by_name; /* the same, by name */
 };
 
-/* ---- one entry of the header ---- */
-
-static bool bad_entry(const st_file *f, json_id at, const char *name, fail_kind kind,
-                      const char *text, fail *why)
-{
-  return fail_set(why, kind, f->path, "byte %llu: tensor \"%.200s\": %s",
-                  (unsigned long long)json_offset(f->header, at), name, text);
-}
-
-/* A name as C text: every reader must see the same one. */
-static const char *checked_name(const st_file *f, json_id member, fail *why)
-{
-  size_t length;
-  const char *name = json_text(f->header, member, &length);
-  unsigned long long at = (unsigned long long)json_offset(f->header, member);
-  if (length > ST_NAME_MAX) {
-    fail_set(why, FAIL_LIMIT, f->path, "byte %llu: a name of %zu bytes; the limit is %d", at,
-             length, ST_NAME_MAX);
-    return NULL;
-  }
-  if (memchr(name, 0, length) != NULL) {
-    fail_set(why, FAIL_FORMAT, f->path, "byte %llu: the name \"%.200s\" goes on after a NUL", at,
-             name);
-    return NULL;
-  }
-  return name;
-}
-
-static bool read_integer(const st_file *f, json_id v, const char *name, const char *what,
-                         uint64_t *out, fail *why)
-{
-  fail_kind kind = json_u64(f->header, v, out);
-  return kind == FAIL_NONE || bad_entry(f, v, name, kind, what, why);
-}
-
-static bool read_shape(const st_file *f, json_id v, st_tensor *t, fail *why)
-{
-  const json_doc *d = f->header;
-  if (json_kind_of(d, v) != JSON_ARRAY)
-    return bad_entry(f, v, t->name, FAIL_FORMAT, "shape is not an array", why);
-  if (json_count(d, v) > ST_DIMS_MAX)
-    return bad_entry(f, v, t->name, FAIL_LIMIT, "more than 8 dimensions", why);
-  for (json_id n = json_first(d, v); n != 0; n = json_next(d, n))
-    if (!read_integer(f, n, t->name, "a dimension is not an integer that fits",
-                      &t->shape[t->ndim++], why))
-      return false;
-  return true;
-}
-
-static bool read_offsets(const st_file *f, json_id v, st_tensor *t, uint64_t *end, fail *why)
-{
-  const json_doc *d = f->header;
-  if (json_kind_of(d, v) != JSON_ARRAY || json_count(d, v) != 2)
-    return bad_entry(f, v, t->name, FAIL_FORMAT, "data_offsets is not an array of two", why);
-  json_id first = json_first(d, v);
-  const char *what = "an offset is not an integer that fits";
-  return read_integer(f, first, t->name, what, &t->begin, why) &&
-         read_integer(f, json_next(d, first), t->name, what, end, why);
-}
-
-static bool read_entry(const st_file *f, json_id member, st_tensor *t, fail *why)
-{
-  const json_doc *d = f->header;
-  json_id entry = json_value(d, member);
-  uint64_t end = 0;
-  fail inner;
-  t->name = checked_name(f, member, why);
-  if (t->name == NULL)
-    return false;
-  if (json_kind_of(d, entry) != JSON_OBJECT)
-    return bad_entry(f, entry, t->name, FAIL_FORMAT, "its entry is not an object", why);
-  json_id dtype = json_get(d, entry, "dtype"), shape = json_get(d, entry, "shape");
-  json_id offsets = json_get(d, entry, "data_offsets");
-  if (dtype == 0 || shape == 0 || offsets == 0)
-    return bad_entry(f, entry, t->name, FAIL_FORMAT, "dtype, shape or data_offsets is missing",
-                     why);
-  if (json_kind_of(d, dtype) != JSON_STRING)
-    return bad_entry(f, dtype, t->name, FAIL_FORMAT, "dtype is not a string", why);
-  const char *type = json_string(d, dtype);
-  if (type == NULL || !st_dtype_from_name(type, &t->dtype))
-    return bad_entry(f, dtype, t->name, FAIL_UNSUPPORTED, "its dtype is not known", why);
-  if (!read_shape(f, shape, t, why) || !read_offsets(f, offsets, t, &end, why))
-    return false;
-  if (!st_measure(t, &inner))
-    return bad_entry(f, shape, t->name, inner.kind, inner.text, why);
-  if (t->begin > end || end - t->begin != t->bytes)
-    return fail_set(why, FAIL_FORMAT, f->path,
-                    "byte %llu: tensor \"%.200s\": data_offsets do not span its %llu bytes",
-                    (unsigned long long)json_offset(d, offsets), t->name,
-                    (unsigned long long)t->bytes);
-  return true;
-}
-
-/* ---- the whole header ---- */
-
-static bool check_metadata(const st_file *f, fail *why)
-{
-  const json_doc *d = f->header;
-  if (json_kind_of(d, f->metadata) != JSON_OBJECT)
-    return fail_set(why, FAIL_FORMAT, f->path, "byte %llu: __metadata__ is not an object",
-                    (unsigned long long)json_offset(d, f->metadata));
-  for (json_id m = json_first(d, f->metadata); m != 0; m = json_next(d, m)) {
-    const char *key = checked_name(f, m, why);
-    if (key == NULL)
-      return false;
-    if (json_kind_of(d, json_value(d, m)) != JSON_STRING)
-      return fail_set(why, FAIL_FORMAT, f->path, "byte %llu: metadata \"%.200s\" is not a string",
-                      (unsigned long long)json_offset(d, json_value(d, m)), key);
-  }
-  return true;
-}
+/* ---- opening ---- */
 
 static int by_offset(const void *a, const void *b)
 {
@@ -160,8 +50,8 @@ static int by_name(const void *a, const void *b)
 static bool check_ranges(const st_file *f, fail *why)
 {
   uint64_t at = 0, have = f->bytes - f->data;
-  for (size_t i = 0; i < f->count; i++) {
-    const st_tensor *t = &f->tensors[i];
+  for (size_t i = 0; i < f->header.count; i++) {
+    const st_tensor *t = &f->header.tensors[i];
     if (t->begin != at)
       return fail_set(why, FAIL_FORMAT, f->path,
                       "tensor \"%.200s\" starts at data byte %llu where %llu was expected", t->name,
@@ -181,25 +71,21 @@ static bool check_ranges(const st_file *f, fail *why)
 
 static bool read_table(st_file *f, fail *why)
 {
-  const json_doc *d = f->header;
-  json_id root = json_root(d);
-  if (json_kind_of(d, root) != JSON_OBJECT)
-    return fail_set(why, FAIL_FORMAT, f->path, "the header is not a JSON object");
-  f->metadata = json_get(d, root, "__metadata__");
-  if (f->metadata != 0 && !check_metadata(f, why))
-    return false;
-  size_t count = json_count(d, root) - (f->metadata != 0);
-  f->tensors = calloc(count + 1, sizeof *f->tensors);
-  f->by_name = calloc(count + 1, sizeof *f->by_name);
-  if (f->tensors == NULL || f->by_name == NULL)
+  st_header *h = &f->header;
+  f->by_name = malloc((h->count + 1) * sizeof *f->by_name);
+  if (f->by_name == NULL)
     return fail_memory(why, f->path);
-  for (json_id m = json_first(d, root); m != 0; m = json_next(d, m))
-    if (json_value(d, m) != f->metadata && !read_entry(f, m, &f->tensors[f->count++], why))
-      return false;
-  qsort(f->tensors, count, sizeof *f->tensors, by_offset);
-  for (size_t i = 0; i < count; i++)
-    f->by_name[i] = &f->tensors[i];
-  qsort(f->by_name, count, sizeof *f->by_name, by_name);
+  if (h->count > 0)
+    qsort(h->tensors, h->count, sizeof *h->tensors, by_offset);
+  for (size_t i = 0; i < h->count; i++)
+    f->by_name[i] = &h->tensors[i];
+  if (h->count > 0)
+    qsort(f->by_name, h->count, sizeof *f->by_name, by_name);
+  for (size_t i = 1; i < h->count; i++)
+    if (strcmp(f->by_name[i]->name, f->by_name[i - 1]->name) == 0)
+      return fail_set(why, FAIL_FORMAT, f->path, "byte %llu: the name \"%.200s\" occurs twice",
+                      (unsigned long long)(PREFIX + (f->by_name[i]->name - h->text) - 1),
+                      f->by_name[i]->name);
   return check_ranges(f, why);
 }
 
@@ -235,7 +121,8 @@ static bool read_header(st_file *f, fail *why)
     return fail_set(why, FAIL_FORMAT, f->path, "byte 8: the header does not start with '{'");
   }
   f->data = PREFIX + length;
-  return json_parse(&f->header, text, (size_t)length, f->path, PREFIX, why) && read_table(f, why);
+  return st_header_read(&f->header, text, (size_t)length, f->path, PREFIX, why) &&
+         read_table(f, why);
 }
 
 bool st_open_at(st_file **out, int folder, const char *name, bool follow, const char *path,
@@ -268,8 +155,7 @@ void st_close(st_file *f)
     return;
   if (f->fd >= 0)
     close(f->fd);
-  json_free(f->header);
-  free(f->tensors);
+  st_header_free(&f->header);
   free(f->by_name);
   free(f->path);
   free(f);
@@ -294,42 +180,42 @@ uint64_t st_data_offset(const st_file *f)
 
 size_t st_count(const st_file *f)
 {
-  return f->count;
+  return f->header.count;
 }
 
 const st_tensor *st_at(const st_file *f, size_t i)
 {
-  return &f->tensors[i];
+  return &f->header.tensors[i];
 }
 
 const st_tensor *st_find(const st_file *f, const char *name)
 {
   st_tensor wanted = {.name = name};
   const st_tensor *key = &wanted;
-  const st_tensor **found = bsearch(&key, f->by_name, f->count, sizeof *f->by_name, by_name);
+  const st_tensor **found = bsearch(&key, f->by_name, f->header.count, sizeof *f->by_name, by_name);
   return found != NULL ? *found : NULL;
 }
 
 size_t st_metadata_count(const st_file *f)
 {
-  return json_count(f->header, f->metadata);
+  return f->header.pairs;
 }
 
 bool st_metadata_at(const st_file *f, size_t i, const char **key, const char **value)
 {
-  json_id m = json_first(f->header, f->metadata);
-  for (; m != 0 && i > 0; i--)
-    m = json_next(f->header, m);
-  if (m == 0)
+  if (i >= f->header.pairs)
     return false;
-  *key = json_string(f->header, m);
-  *value = json_string(f->header, json_value(f->header, m));
+  *key = f->header.metadata[i].key;
+  *value = f->header.metadata[i].value;
   return true;
 }
 
 const char *st_metadata(const st_file *f, const char *key)
 {
-  return json_string(f->header, json_get(f->header, f->metadata, key));
+  for (size_t i = 0; i < f->header.pairs; i++)
+    if (strcmp(f->header.metadata[i].key, key) == 0)
+      return f->header.metadata[i].value;
+  return NULL;
 }
 
 bool st_read(const st_file *f, const st_tensor *t, uint64_t offset, void *into, size_t count,
@@ -345,4 +231,27 @@ bool st_read(const st_file *f, const st_tensor *t, uint64_t offset, void *into, 
   if (why != NULL)
     why->detail = inner.detail;
   return false;
+}
+
+/* Read again, since the parsed header was unescaped where it stands. */
+bool st_stamp_of(const st_file *f, st_stamp *out, fail *why)
+{
+  char piece[4096];
+  struct stat st;
+  sha256 sum;
+  if (fstat(f->fd, &st) != 0)
+    return fail_system(why, f->path, "look at", errno);
+  *out = (st_stamp){.bytes = f->bytes};
+  out->seconds = st.st_mtim.tv_sec;
+  out->nanoseconds = st.st_mtim.tv_nsec;
+  sha256_start(&sum);
+  for (uint64_t at = 0; at < f->data;) {
+    size_t n = f->data - at < sizeof piece ? (size_t)(f->data - at) : sizeof piece;
+    if (!io_read_at(f->fd, at, piece, n, f->path, why))
+      return false;
+    sha256_add(&sum, piece, n);
+    at += n;
+  }
+  sha256_text(&sum, out->header);
+  return true;
 }
