@@ -290,7 +290,6 @@ bad '--method gptq needs --calibration FILE' --method gptq
 bad '--calibration goes with --method gptq alone' --method rtn --calibration "$license"
 bad '--calibration goes with --method gptq alone' --method nf4 --calibration "$license"
 bad '--samples goes with --method gptq alone' --method rtn --samples 12
-bad '--resume goes with --method gptq alone' --resume
 bad '--order goes with --method gptq alone' --method rtn --order groups
 bad '--damp goes with --method gptq alone' --method rtn --damp 0.1
 bad '--input-correction goes with --method gptq alone' --method rtn --input-correction 0.25

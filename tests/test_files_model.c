@@ -99,7 +99,7 @@ static void check_folder(void)
             strcmp(model_extra(m, 1), "tokenizer.json") == 0,
         "%zu extras", model_extra_count(m));
   out_folder *to = NULL;
-  CHECK(out_folder_create(&to, at("copy"), false, &why) && model_copy_extras(m, to, &why) &&
+  CHECK(out_folder_create(&to, at("copy"), NULL, false, &why) && model_copy_extras(m, to, &why) &&
             out_folder_commit(&to, &why),
         "%s", why.text);
   CHECK(entries(at("copy")) == 2 && same_text(at("copy/tokenizer.json"), "{}"), "copied");

@@ -99,7 +99,7 @@ static void check_full(void)
   bool first = again && out_append(f, block, 4096, &why);
   bool second = again && out_append(f, block, 4096, &why);
   out_file_abort(f);
-  bool folder = out_folder_create(&to, at("bigs"), false, &why);
+  bool folder = out_folder_create(&to, at("bigs"), NULL, false, &why);
   bool put = folder && out_folder_put(to, "a", block, 4096, &why);
   bool over = folder && out_folder_put(to, "b", block, 8192, &why);
   out_folder_abort(to);
@@ -115,7 +115,7 @@ static void check_full(void)
 static bool build(const char *path, bool force, const char *text, fail *why)
 {
   out_folder *to = NULL;
-  bool ok = out_folder_create(&to, path, force, why) &&
+  bool ok = out_folder_create(&to, path, NULL, force, why) &&
             out_folder_put(to, "config.json", text, strlen(text), why) &&
             out_folder_copy(to, AT_FDCWD, at("source.txt"), "s", why);
   out_folder_abort(to);
@@ -125,7 +125,7 @@ static bool build(const char *path, bool force, const char *text, fail *why)
 static bool build_and_commit(const char *path, bool force, const char *text, fail *why)
 {
   out_folder *to = NULL;
-  bool ok = out_folder_create(&to, path, force, why) &&
+  bool ok = out_folder_create(&to, path, NULL, force, why) &&
             out_folder_put(to, "config.json", text, strlen(text), why) &&
             out_folder_commit(&to, why);
   out_folder_abort(to);
@@ -171,7 +171,7 @@ static void check_folder_refused(void)
   CHECK(!build_and_commit(at("home"), true, "x", &why) && same_text(at("home"), "a file"), "%s",
         why.text);
   unlink(at("home"));
-  CHECK(out_folder_create(&to, at("home"), false, &why), "%s", why.text);
+  CHECK(out_folder_create(&to, at("home"), NULL, false, &why), "%s", why.text);
   CHECK(!out_folder_put(to, "../x", "", 0, &why) && !out_folder_put(to, "..", "", 0, &why),
         "names");
   CHECK(out_folder_put(to, "x", "", 0, &why) && !out_folder_put(to, "x", "", 0, &why), "twice");
@@ -277,7 +277,7 @@ static void check_interrupt(void)
   out_folder *to = NULL;
   int before = entries(scratch);
   CHECK(interrupt_signal() == 0 && interrupt_check(&why), "nothing yet");
-  CHECK(out_folder_create(&to, at("cut"), false, &why), "%s", why.text);
+  CHECK(out_folder_create(&to, at("cut"), NULL, false, &why), "%s", why.text);
   CHECK(raise(SIGTERM) == 0 && interrupt_signal() == SIGTERM, "signal");
   int folder = open(scratch, O_RDONLY | O_DIRECTORY);
   CHECK(!out_folder_copy(to, folder, "source.txt", "source.txt", &why) &&

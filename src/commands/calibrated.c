@@ -18,6 +18,7 @@
 #include "../model/hidden.h"
 #include "../model/net.h"
 #include "../model/samples.h"
+#include "figures.h"
 #include "layer_store.h"
 #include "network.h"
 #include "pieces.h"
@@ -51,7 +52,6 @@ typedef struct walk {
   size_t streams; /* in use: 1, or 2 to correct for inputs */
   bool kept[NET_GROUPS];
   size_t batch; /* sequences */
-  layer_store store;
   lq_config *config;
   quantize_result **result_of; /* by number of the weight; NULL: not chosen */
   layer_item items[LINEARS_OF_LAYER];
@@ -259,7 +259,8 @@ static bool restore_layer(walk *w, net_layer *layer, weight_data *data, fail *wh
 {
   layer_file f;
   size_t n = 0;
-  bool ok = layer_store_get(&w->store, layer->index, &f, why);
+  const job_store *store = w->job->store;
+  bool ok = layer_store_get(store, layer->index, &f, why);
 
   for (int g = 0; g < NET_GROUPS && ok; g++)
     for (size_t i = 0; i < layer->group[g].count && ok; i++) {
@@ -268,13 +269,12 @@ static bool restore_layer(walk *w, net_layer *layer, weight_data *data, fail *wh
 
       if (!r)
         continue;
-      ok = layer_file_figures(&f, r, why) &&
+      ok = layer_store_figures(store, layer->index, r, why) &&
            layer_file_tensor(&f, r->w, w->job->memory, w->config, &data[n], why);
       if (ok) {
         lq_tensor *own = NULL;
 
-        ok = lq_tensor_clone(NULL, data[n].tensor, &own) == LQ_OK ||
-             fail_memory(why, w->store.folder);
+        ok = lq_tensor_clone(NULL, data[n].tensor, &own) == LQ_OK || fail_memory(why, l->name);
         ok = ok && net_linear_replace(w->net, l, own, why);
       }
       weight_release(&data[n++], w->job->memory);
@@ -292,7 +292,7 @@ static bool finish_layer(walk *w, const net_layer *layer, double begin, fail *wh
     passes -= w->items[i].result->seconds;
   for (size_t i = 0; i < w->item_count; i++)
     w->items[i].result->seconds += passes / (double)w->item_count;
-  return layer_store_put(&w->store, layer->index, w->items, w->item_count, why);
+  return layer_store_put(w->job->store, layer->index, w->items, w->item_count, why);
 }
 
 static void note_layer(walk *w, size_t index)
@@ -321,12 +321,10 @@ static bool run_layer(walk *w, size_t index, fail *why)
 {
   net_layer layer[STREAMS] = {{0}};
   weight_data data[LINEARS_OF_LAYER] = {{0}};
-  bool finished, ok, last = index + 1 == w->net->spec.layers;
+  bool finished = layer_store_has(w->job->store, index);
+  bool ok = load_layer(w, index, layer, why), last = index + 1 == w->net->spec.layers;
   double begin = common_seconds();
 
-  if (!layer_store_has(&w->store, index, &finished, why))
-    return false;
-  ok = load_layer(w, index, layer, why);
   w->item_count = 0;
   if (ok && finished) {
     ok =
@@ -389,6 +387,7 @@ static bool write_shard(walk *w, pieces *p, rewrite *out, size_t shard, fail *wh
 {
   const weight_list *l = w->job->weights;
   layer_file f = {0};
+  figures notes = {0};
   size_t open = SIZE_MAX;
   bool ok = true;
 
@@ -398,12 +397,28 @@ static bool write_shard(walk *w, pieces *p, rewrite *out, size_t shard, fail *wh
     if (w->result_of[i] && layer_of(w, l->at[i].name) != open) {
       layer_file_close(&f);
       open = layer_of(w, l->at[i].name);
-      ok = layer_store_get(&w->store, open, &f, why);
+      ok = layer_store_get(w->job->store, open, &f, why);
     }
     ok = ok && add_weight(w, p, &f, i, why);
   }
   layer_file_close(&f);
-  return ok && pieces_write(p, out, shard, why);
+  ok = ok && figures_of_shard(&notes, w->job, shard, why) &&
+       pieces_write(p, out, shard, notes.pairs, notes.count, why);
+  figures_free(&notes);
+  return ok;
+}
+
+/* A finished shard: of its results only what the planes of its layout took is not known yet. */
+static bool restore_shard(walk *w, rewrite *out, size_t shard, fail *why)
+{
+  char *part = rewrite_part(w->job->from, shard);
+  bool ok = part || fail_memory(why, w->job->out);
+
+  for (size_t i = 0; ok && i < w->job->count; i++)
+    if (w->job->results[i].w->base->shard == shard)
+      ok = figures_read(w->job->store, part, &w->job->results[i], why);
+  free(part);
+  return ok && rewrite_skip(out, shard, why);
 }
 
 static bool write_model(walk *w, fail *why)
@@ -411,11 +426,11 @@ static bool write_model(walk *w, fail *why)
   quantize_job *job = w->job;
   pieces p = {0};
   rewrite out = {0};
-  bool ok = pieces_open(&p, job->out, why) &&
-            rewrite_open(&out, job->from, job->out, job->force, &w->bar, why);
+  bool ok = pieces_open(&p, quantize_scratch(job), why) &&
+            rewrite_open(&out, job->from, job->store, job->out, job->force, &w->bar, why);
 
   for (size_t i = 0; i < model_shard_count(job->from) && ok; i++)
-    ok = write_shard(w, &p, &out, i, why);
+    ok = rewrite_has(&out, i) ? restore_shard(w, &out, i, why) : write_shard(w, &p, &out, i, why);
   ok = ok && quantize_finish(job, &out, why);
   rewrite_abort(&out);
   pieces_close(&p);
@@ -463,19 +478,6 @@ static bool draw(walk *w, fail *why)
       ok = fail_set(why, FAIL_DATA, from, "token %d; the model's vocabulary has %llu",
                     (int)w->samples.ids[i], (unsigned long long)w->net->spec.vocab);
   return ok;
-}
-
-/* What must be the same for layers of an interrupted run to be used. */
-static uint64_t mark_of(const walk *w)
-{
-  const weight_list *l = w->job->weights;
-  uint64_t mark = recipe_hash(w->job->how, UINT64_C(0xcbf29ce484222325));
-
-  mark = samples_hash(&w->samples, mark ^ model_data_bytes(w->job->from));
-  for (size_t i = 0; i < l->count; i++)
-    mark = (mark ^ l->at[i].base->tensor->begin ^ (uint64_t)w->job->quantized[i] << 63) *
-           UINT64_C(0x100000001b3);
-  return mark;
 }
 
 static bool list_results(walk *w, fail *why)
@@ -552,7 +554,8 @@ static bool open_inputs(walk *w, fail *why)
       most = columns[g];
   }
   for (size_t k = 0; k < w->streams && most != 0; k++)
-    if (!hidden_open(&w->stream[k].inputs, rows, most, w->options->spill, w->job->out, why))
+    if (!hidden_open(&w->stream[k].inputs, rows, most, w->options->spill, quantize_scratch(w->job),
+                     why))
       return false;
   return true;
 }
@@ -566,7 +569,8 @@ static bool open_streams(walk *w, fail *why)
 
     if (!net_state_create(w->net, w->batch, w->samples.length, w->samples.length, false, &s->state,
                           why) ||
-        !hidden_open(&s->waiting, rows, w->net->spec.hidden, w->options->spill, w->job->out, why))
+        !hidden_open(&s->waiting, rows, w->net->spec.hidden, w->options->spill,
+                     quantize_scratch(w->job), why))
       return false;
   }
   return open_inputs(w, why);
@@ -595,8 +599,39 @@ static bool prepare(walk *w, fail *why)
   row = w->streams * net_state_row_bytes(w->net);
   w->batch = (size_t)(batch_bytes / (row * w->samples.length));
   w->batch = w->batch < 1 ? 1 : w->batch < w->samples.count ? w->batch : w->samples.count;
-  return open_streams(w, why) &&
-         layer_store_open(&w->store, job->out, mark_of(w), w->options->resume, why);
+  return quantize_open(job, samples_hash(&w->samples, UINT64_C(0xcbf29ce484222325)), why) &&
+         open_streams(w, why);
+}
+
+static bool run_layers(walk *w, fail *why)
+{
+  for (size_t k = 0; k < w->streams; k++)
+    if (!embed(w, &w->stream[k], why))
+      return false;
+  for (size_t i = 0; i < w->net->spec.layers; i++)
+    if (!run_layer(w, i, why))
+      return false;
+  return true;
+}
+
+/* Layers are finished in order. */
+static bool all_finished(const walk *w)
+{
+  const job_store *store = w->job->store;
+
+  return job_is_complete(store) || layer_store_has(store, w->net->spec.layers - 1);
+}
+
+/* After a run that was stopped while it wrote the model. */
+static bool restore_figures(walk *w, fail *why)
+{
+  for (size_t i = 0; i < w->job->count; i++) {
+    quantize_result *r = &w->job->results[i];
+
+    if (!layer_store_figures(w->job->store, layer_of(w, r->w->name), r, why))
+      return false;
+  }
+  return true;
 }
 
 static bool run(walk *w, fail *why)
@@ -607,12 +642,8 @@ static bool run(walk *w, fail *why)
   progress_start(&w->bar, "calibrating", passes * layers * w->samples.count * w->samples.length,
                  w->job->options->quiet || w->job->options->json);
   progress_unit(&w->bar, "tokens");
-  for (size_t k = 0; k < w->streams; k++)
-    if (!embed(w, &w->stream[k], why))
-      return false;
-  for (size_t i = 0; i < layers; i++)
-    if (!run_layer(w, i, why))
-      return false;
+  if (all_finished(w) ? !restore_figures(w, why) : !run_layers(w, why))
+    return false;
   progress_finish(&w->bar);
   progress_start(&w->bar, "writing", model_data_bytes(w->job->from),
                  w->job->options->quiet || w->job->options->json);
@@ -632,9 +663,7 @@ bool quantize_calibrated(quantize_job *job, const calibration_options *o, fail *
   ok = ok && run(&w, why);
   if (started)
     progress_finish(&w.bar);
-  if (ok)
-    layer_store_remove(&w.store);
-  layer_store_close(&w.store);
+  quantize_close(job, ok, why);
   close_streams(&w);
   lq_config_destroy(w.config);
   free(w.result_of);

@@ -15,8 +15,7 @@ typedef struct calibration_options {
   const char *tokens;      /* a safetensors file of ids, or NULL */
   int64_t samples, length; /* length 0: that of the model, at most 2048 */
   int64_t seed;
-  bool resume; /* layers that an interrupted run has finished are taken from its job folder */
-  bool spill;  /* hidden states wait in a file, not in memory */
+  bool spill; /* hidden states wait in a file, not in memory */
 } calibration_options;
 
 /* As quantize_run, for a recipe whose method calibrates. */

@@ -1,9 +1,13 @@
 /* common.c - see common.h. */
 #include "common.h"
 
+#include "../files/utf8.h"
+
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 static const char standard_output[] = "standard output";
@@ -54,6 +58,37 @@ bool common_config(const common *c, pool *memory, lq_config **out, fail *why)
     return false;
   }
   return true;
+}
+
+bool common_is_file(const char *path)
+{
+  struct stat st;
+
+  return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+void common_say(buf *to, const char *format, ...)
+{
+  enum { LINE = 2048 };
+  char raw[LINE], text[LINE + 2];
+  va_list list;
+  size_t begin, end;
+
+  va_start(list, format);
+  vsnprintf(raw, sizeof raw, format, list);
+  va_end(list);
+  begin = strspn(raw, "\n");
+  for (end = strlen(raw); end > begin && raw[end - 1] == '\n';)
+    end--;
+  raw[end] = 0;
+  memset(text, '\n', begin);
+  utf8_printable(text + begin, LINE - begin, raw + begin);
+  if (format[strlen(format) - 1] == '\n')
+    strcat(text, "\n");
+  if (to)
+    buf_text(to, text);
+  else
+    fputs(text, stdout);
 }
 
 bool common_flush(fail *why)

@@ -62,6 +62,13 @@ bool common_cpu(const common *c, fail *why);
 /* A config with --threads that allocates from `memory` (NULL: malloc). */
 bool common_config(const common *c, pool *memory, lq_config **out, fail *why);
 
+/* Is it a plain file? What cannot be looked at fails when it is opened. */
+bool common_is_file(const char *path);
+
+/* A line with names from files or the command line in it, added to a buffer, or with NULL printed on
+ * standard output. Newlines at its two ends stay; all else is made safe for a terminal. */
+void common_say(buf *to, const char *format, ...) FAIL_PRINTF(2, 3);
+
 /* Prints a buffer on standard output; also fails when additions to the buffer had failed. */
 bool common_print(const buf *text, fail *why);
 

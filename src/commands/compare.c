@@ -302,7 +302,7 @@ static bool print_pairs(const comparison *x, size_t count, fail *why)
 static void print_missing(const weight **only, size_t count, const char *in, const char *not_in)
 {
   for (size_t i = 0; i < count; i++)
-    printf("only in %s, not in %s: %s\n", in, not_in, only[i]->name);
+    common_say(NULL, "only in %s, not in %s: %s\n", in, not_in, only[i]->name);
 }
 
 static bool print_text(const comparison *x, const totals *t, fail *why)
@@ -322,9 +322,10 @@ static bool print_text(const comparison *x, const totals *t, fail *why)
     printf("%zu more tensors differ; --worst 0 lists all.\n", differ - shown);
   for (size_t i = 0; i < x->count; i++)
     if (x->pairs[i].how == OTHER_SHAPE)
-      printf("differs in shape: %s\n", x->pairs[i].a->name);
+      common_say(NULL, "differs in shape: %s\n", x->pairs[i].a->name);
     else if (x->pairs[i].how == OPAQUE && !x->pairs[i].equal)
-      printf("differs, of a type that is compared byte by byte: %s\n", x->pairs[i].a->name);
+      common_say(NULL, "differs, of a type that is compared byte by byte: %s\n",
+                 x->pairs[i].a->name);
   print_missing(x->only_a, x->missing_a, a, b);
   print_missing(x->only_b, x->missing_b, b, a);
   printf("%zu tensors compared, %zu equal, %zu differ", t->compared + t->opaque,
@@ -366,7 +367,7 @@ static void json_pair(json_printer *p, const pair *x)
 static bool print_json(const comparison *x, const totals *t, fail *why)
 {
   buf text = {0};
-  json_printer p = {.to = &text, .indent = 2};
+  json_printer p = {.to = &text, .indent = 2, .ascii = true};
   bool ok;
 
   json_begin(&p, NULL, '{');

@@ -12,6 +12,7 @@
 #include "common.h"
 #include "hfconfig.h"
 #include "pipeline.h"
+#include "resume.h"
 #include "rewrite.h"
 #include "verbs.h"
 
@@ -23,6 +24,7 @@ typedef struct dequantize_options {
   common common;
   const char *out, *dtype;
   bool force;
+  resume resume;
 } dequantize_options;
 
 #define FIELD(name) .field = offsetof(dequantize_options, name)
@@ -44,6 +46,8 @@ static const args_option options[] = {
      .help = "type of all floating-point tensors of the result (each weight's recorded type; "
              "where none is recorded, that of config.json, or f16 without one)"},
     {.name = "force", .type = ARGS_FLAG, FIELD(force), .help = "replace OUT if it exists"},
+    RESUME_RESUME(dequantize_options),
+    RESUME_VERIFY(dequantize_options),
     COMMON_HEADING,
     COMMON_THREADS(dequantize_options),
     COMMON_CPU(dequantize_options),
@@ -93,6 +97,7 @@ typedef struct state {
   lq_config *bind_config, *work_config;
   pool *memory;
   progress bar;
+  job_store *job; /* NULL for a model that is one file */
   rewrite out;
   size_t next;  /* first weight that is not written yet */
   size_t first; /* of the shard being written */
@@ -194,18 +199,36 @@ static bool plan_items(state *s, size_t i, fail *why)
 static bool plan(state *s, fail *why)
 {
   size_t n = s->weights.count;
+  bool changed = false;
 
   s->targets = calloc(n + 1, sizeof *s->targets);
   s->tensors = calloc(n + 1, sizeof *s->tensors);
   if (!s->targets || !s->tensors)
     return fail_memory(why, s->options->out);
-  for (size_t i = 0; i < n; i++)
-    if (!plan_weight(s, i, why) || !plan_items(s, i, why))
+  for (size_t i = 0; i < n; i++) {
+    if (!plan_weight(s, i, why))
       return false;
-  if (s->restored == 0 && s->count == 0)
+    changed = changed || s->targets[i].dtype;
+  }
+  if (!changed)
     return fail_set(why, FAIL_NOTFOUND, model_path(s->weights.model),
                     "there is no quantized tensor in it");
   return true;
+}
+
+/* What is left to do, and that the disk holds it. */
+static bool plan_shards(state *s, fail *why)
+{
+  uint64_t need = 0;
+
+  for (size_t i = 0; i < s->weights.count; i++) {
+    if (rewrite_has(&s->out, s->weights.at[i].base->shard))
+      continue;
+    if (!plan_items(s, i, why))
+      return false;
+    need += s->tensors[i].bytes;
+  }
+  return (s->job && job_is_complete(s->job)) || rewrite_need(&s->out, s->options->out, need, why);
 }
 
 static uint64_t item_bytes(void *user, size_t n)
@@ -311,9 +334,13 @@ static bool copy_until(state *s, size_t end, fail *why)
 static bool write_shards(state *s, size_t end, fail *why)
 {
   for (; s->shard < end; s->shard++) {
-    if (!open_shard(s, why) || !copy_until(s, shard_end(s), why) || !rewrite_end(&s->out, why))
+    size_t next = shard_end(s);
+
+    if (rewrite_has(&s->out, s->shard) ? !rewrite_skip(&s->out, s->shard, why)
+                                       : !open_shard(s, why) || !copy_until(s, next, why) ||
+                                             !rewrite_end(&s->out, NULL, 0, why))
       return false;
-    s->first = s->next;
+    s->first = s->next = next;
   }
   return true;
 }
@@ -355,10 +382,8 @@ static bool finish(state *s, fail *why)
   return rewrite_finish(&s->out, config, parameters, why);
 }
 
-static bool run(state *s, fail *why)
+static bool run_items(state *s, fail *why)
 {
-  const model *m = s->weights.model;
-  const dequantize_options *o = s->options;
   const pipeline p = {.items = s->count,
                       .budget = in_flight,
                       .user = s,
@@ -366,14 +391,24 @@ static bool run(state *s, fail *why)
                       .read = read_item,
                       .work = work_item,
                       .write = store_item};
+
+  return pipeline_run(&p, why) && write_shards(s, model_shard_count(s->weights.model), why) &&
+         finish(s, why);
+}
+
+static bool run(state *s, fail *why)
+{
+  const model *m = s->weights.model;
+  const dequantize_options *o = s->options;
   double begin = common_seconds();
   bool ok;
 
   progress_start(&s->bar, "restoring", model_data_bytes(m), o->common.quiet || o->common.json);
-  ok = rewrite_open(&s->out, m, o->out, o->force, &s->bar, why) &&
+  ok = (model_folder(m) < 0 || resume_open(&s->job, &o->resume, m, o->out, o->force, 0, why)) &&
+       rewrite_open(&s->out, m, s->job, o->out, o->force, &s->bar, why) && plan_shards(s, why) &&
        common_config(&o->common, s->memory, &s->bind_config, why) &&
-       common_config(&o->common, s->memory, &s->work_config, why) && pipeline_run(&p, why) &&
-       write_shards(s, model_shard_count(m), why) && finish(s, why);
+       common_config(&o->common, s->memory, &s->work_config, why) && run_items(s, why);
+  job_close(s->job, ok, why);
   progress_finish(&s->bar);
   s->seconds = common_seconds() - begin;
   return ok;
@@ -385,7 +420,7 @@ static bool report(const state *s, fail *why)
   double bytes = (double)s->out.total_size;
   char a[UNITS_TEXT], b[UNITS_TEXT];
   buf text = {0};
-  json_printer p = {.to = &text, .indent = 2};
+  json_printer p = {.to = &text, .indent = 2, .ascii = true};
   bool ok;
 
   if (s->options->common.json) {
@@ -401,7 +436,7 @@ static bool report(const state *s, fail *why)
     json_end(&p, '}');
     buf_byte(&text, '\n');
   } else if (!s->options->common.quiet) {
-    buf_printf(&text, "%s: %zu tensors restored, %zu others; %s to %s\n", s->options->out,
+    common_say(&text, "%s: %zu tensors restored, %zu others; %s to %s\n", s->options->out,
                s->restored, s->weights.count - s->restored, units_bytes(a, model_data_bytes(m)),
                units_bytes(b, s->out.total_size));
     buf_printf(&text, "  time             %s, %s of output\n", units_time(a, s->seconds),
@@ -439,6 +474,8 @@ static bool dequantize(const dequantize_options *o, const char *in, fail *why)
   if (!common_cpu(&o->common, why) || !out_check_distinct(in, o->out, why) ||
       !model_open(&from, in, why))
     goto done;
+  if (!resume_check(&o->resume, from, why))
+    goto done;
   if (model_config(from) && hf_quantized(model_config(from), method, &restorable) && !restorable) {
     fail_set(why, FAIL_UNSUPPORTED, in, "is quantized with %s, which quant does not read", method);
     goto done;
@@ -461,7 +498,7 @@ bool verb_dequantize(int argc, char **argv, fail *why)
     return false;
   if (done)
     return true;
-  ok = dequantize(&o, args.positional[0], why);
+  ok = resume_make(&o.resume, &verb, &o, why) && dequantize(&o, args.positional[0], why);
   args_free(&args);
   return ok;
 }

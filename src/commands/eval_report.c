@@ -127,7 +127,7 @@ static bool print_json(const evaluation *e, const eval_figures *f, fail *why)
 {
   const eval_options *o = e->options;
   buf text = {0};
-  json_printer p = {.to = &text, .indent = 2};
+  json_printer p = {.to = &text, .indent = 2, .ascii = true};
   bool ok;
 
   json_begin(&p, NULL, '{');

@@ -320,9 +320,9 @@ static bool print_text(const inspection *x, fail *why)
   size_t shards = model_shard_count(m);
   bool known;
 
-  printf("%s: %zu %s", model_path(m), shards, shards == 1 ? "file" : "shards");
+  common_say(NULL, "%s: %zu %s", model_path(m), shards, shards == 1 ? "file" : "shards");
   if (model_config(m) && hf_quantized(model_config(m), method, &known))
-    printf(", quantized with %s", method);
+    common_say(NULL, ", quantized with %s", method);
   if (model_gguf(m))
     printf(", GGUF version %u", (unsigned)gguf_version(model_gguf(m)));
   printf("\n\n");
@@ -376,7 +376,7 @@ static void json_encoding(json_printer *p, const row *r)
 static bool print_json(const inspection *x, fail *why)
 {
   buf text = {0};
-  json_printer p = {.to = &text, .indent = 2};
+  json_printer p = {.to = &text, .indent = 2, .ascii = true};
   const gguf_file *gguf = model_gguf(x->weights.model);
   bool ok = true;
 

@@ -183,10 +183,11 @@ static bool write_all(const pieces *p, rewrite *out, fail *why)
   return ok;
 }
 
-bool pieces_write(pieces *p, rewrite *out, size_t shard, fail *why)
+bool pieces_write(pieces *p, rewrite *out, size_t shard, const job_pair *notes, size_t count,
+                  fail *why)
 {
   bool ok = rewrite_begin(out, shard, p->tensors, p->count, why) && write_all(p, out, why) &&
-            rewrite_end(out, why);
+            rewrite_end(out, notes, count, why);
 
   spool_clear(&p->waiting);
   forget(p);

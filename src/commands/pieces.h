@@ -40,7 +40,8 @@ bool pieces_add_copy(pieces *p, const model_tensor *from, fail *why);
 bool pieces_add_planes(pieces *p, const weight *w, int32_t layout, const lq_tensor *encoded,
                        uint64_t *bytes, fail *why);
 
-/* Writes them all as shard number `shard` and forgets them. */
-bool pieces_write(pieces *p, rewrite *out, size_t shard, fail *why);
+/* Writes them all as shard number `shard`, with notes for the job, and forgets them. */
+bool pieces_write(pieces *p, rewrite *out, size_t shard, const job_pair *notes, size_t count,
+                  fail *why);
 
 #endif

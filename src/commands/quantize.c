@@ -15,7 +15,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct quantize_options {
   common common;
@@ -23,6 +22,7 @@ typedef struct quantize_options {
   recipe_options recipe;
   args_list include, exclude;
   bool force;
+  resume resume;
   const char *calibration;
   calibration_options shown; /* but for the file's name */
   const char *foreign;       /* an option of calibration that was given, or NULL */
@@ -46,6 +46,8 @@ static const args_option options[] = {
      FIELD(out),
      .help = "where the result goes: a folder for a folder, a file for a file"},
     {.name = "force", .type = ARGS_FLAG, FIELD(force), .help = "replace OUT if it exists"},
+    RESUME_RESUME(quantize_options),
+    RESUME_VERIFY(quantize_options),
     {.type = ARGS_GROUP, .help = "Encoding"},
     {.name = "method",
      .letter = 'm',
@@ -196,10 +198,6 @@ static const args_option options[] = {
      .type = ARGS_FLAG,
      FIELD(shown.spill),
      .help = "keep what passes from layer to layer in a file beside OUT instead of in memory"},
-    {.name = "resume",
-     .type = ARGS_FLAG,
-     FIELD(shown.resume),
-     .help = "go on where an interrupted run with the same options stopped"},
     {.type = ARGS_GROUP, .help = "Which tensors"},
     {.name = "include",
      .type = ARGS_LIST,
@@ -327,13 +325,15 @@ static bool quantize(const quantize_options *o, const char *in, fail *why)
   model *from = NULL;
   weight_list weights = {0};
   recipe how;
-  quantize_job job = {.options = &o->common, .how = &how, .out = o->out, .force = o->force};
+  quantize_job job = {
+      .options = &o->common, .how = &how, .out = o->out, .force = o->force, .resume = &o->resume};
   bool ok = false;
 
   if (!common_cpu(&o->common, why) || !pool_create(&job.memory, KEEP, false, why) ||
       !recipe_make(&how, &job.quantizer, &o->recipe, &o->common, job.memory, why) ||
       !check_calibration(o, &how, why) || !out_check_distinct(in, o->out, why) ||
-      !model_open(&from, in, why) || !weight_list_make(&weights, from, why))
+      !model_open(&from, in, why) || !resume_check(&o->resume, from, why) ||
+      !weight_list_make(&weights, from, why))
     goto done;
   job.from = from;
   job.weights = &weights;
@@ -349,19 +349,10 @@ done:
   return ok;
 }
 
-/* A model that is one file gives one file. What cannot be looked at fails when it is opened. */
-static bool is_file(const char *path)
-{
-  struct stat st;
-
-  return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
 /* The first option on the command line that says what calibration is to see. */
 static const char *first_given(const args_result *args)
 {
-  static const char *const names[] = {"calibration", "samples", "seq-len",
-                                      "seed",        "spill",   "resume"};
+  static const char *const names[] = {"calibration", "samples", "seq-len", "seed", "spill"};
 
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (args_given(&verb, args, names[i]))
@@ -387,8 +378,8 @@ bool verb_quantize(int argc, char **argv, fail *why)
   o.recipe.damping_given = args_given(&verb, &args, "damp");
   o.recipe.input_correction_given = args_given(&verb, &args, "input-correction");
   o.foreign = first_given(&args);
-  o.recipe.single_file = is_file(args.positional[0]);
-  ok = quantize(&o, args.positional[0], why);
+  o.recipe.single_file = common_is_file(args.positional[0]);
+  ok = resume_make(&o.resume, &verb, &o, why) && quantize(&o, args.positional[0], why);
   args_free(&args);
   return ok;
 }

@@ -11,6 +11,7 @@
 #include "../ui/progress.h"
 #include "common.h"
 #include "recipe.h"
+#include "resume.h"
 #include "rewrite.h"
 
 #include <libquant.h>
@@ -46,8 +47,10 @@ typedef struct quantize_job {
   pool *memory;
   const char *out;
   bool force;
-  bool *quantized; /* a place for each weight; true: chosen. False again for those kept dense */
-  bool *refused;   /* likewise; true: would be chosen, but the layout has no place for its shape */
+  const resume *resume;
+  job_store *store; /* NULL for a model that is one file */
+  bool *quantized;  /* a place for each weight; true: chosen. False again for those kept dense */
+  bool *refused;    /* likewise; true: would be chosen, but the layout has no place for its shape */
   size_t refused_count;
   calibration_record calibration;
   quantize_result *results; /* a place for each chosen weight, in order */
@@ -55,6 +58,14 @@ typedef struct quantize_job {
   uint64_t bytes_after;     /* of all tensors written */
   double seconds;
 } quantize_job;
+
+/* The job folder, unless the model is one file: opened before anything is written, closed whatever
+ * happened. `samples`: see resume_open. */
+bool quantize_open(quantize_job *job, uint64_t samples, fail *why);
+void quantize_close(quantize_job *job, bool done, fail *why);
+
+/* A path beside which temporary files go: where a killed run's are found and removed. */
+const char *quantize_scratch(const quantize_job *job);
 
 /* The end of every job: what was done goes into config.json, and for the layouts of GPTQ into
  * quantize_config.json; then the output becomes visible. `bytes_after` is filled. */

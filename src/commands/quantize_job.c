@@ -4,11 +4,13 @@
  * Owns: what is in flight, the planes of the shard at work. Must not know: options, printing.
  * Weights pass in file order. The encoded planes of a shard wait in the spool; when the first
  * weight of a later shard arrives all sizes of the shard are known, and the writer lays the file
- * out: planes from the spool, all other tensors straight from the input.
+ * out: planes from the spool, all other tensors straight from the input. Shards that an interrupted
+ * run has finished are left as they are.
  */
 #include "quantize.h"
 
 #include "../files/interrupt.h"
+#include "figures.h"
 #include "hfconfig.h"
 #include "pieces.h"
 #include "pipeline.h"
@@ -28,7 +30,8 @@ typedef struct slot {
 typedef struct state {
   quantize_job *job;
   progress *bar;
-  const weight **items; /* chosen weights */
+  quantize_result **items; /* of the weights to encode */
+  size_t item_count;
   slot slots[PIPELINE_SLOTS];
   lq_config *work_config, *write_config; /* one for each thread that computes */
   pieces pieces;                         /* of the shard at work */
@@ -40,7 +43,7 @@ typedef struct state {
 static uint64_t item_bytes(void *user, size_t i)
 {
   const state *s = user;
-  const weight *w = s->items[i];
+  const weight *w = s->items[i]->w;
 
   return w->bytes + w->base->tensor->elements * (s->job->how->from_half ? 4 : 2);
 }
@@ -48,7 +51,7 @@ static uint64_t item_bytes(void *user, size_t i)
 static bool read_item(void *user, size_t i, size_t at, fail *why)
 {
   state *s = user;
-  const weight *w = s->items[i];
+  const weight *w = s->items[i]->w;
 
   return weight_read(s->job->weights, w, s->job->memory, &s->slots[at].in, why) &&
          weight_bind(s->job->weights, w, s->job->memory, NULL, &s->slots[at].in, why);
@@ -88,16 +91,16 @@ static bool encode_item(void *user, size_t i, size_t at, fail *why)
 {
   state *s = user;
   slot *x = &s->slots[at];
-  quantize_result *result = &s->job->results[i];
+  quantize_result *result = s->items[i];
   lq_status status;
 
-  progress_item(s->bar, s->items[i]->name);
+  progress_item(s->bar, result->w->name);
   if (s->job->how->from_half && lq_tensor_ndim(x->in.tensor) == 2)
     status = encode_half(s, x->in.tensor, &x->encoded);
   else
     status = lq_quantizer_run(s->job->quantizer, x->in.tensor, &x->encoded);
   if (status != LQ_OK)
-    return weight_failed(s, s->items[i], status, lq_quantizer_error_text(s->job->quantizer), why);
+    return weight_failed(s, result->w, status, lq_quantizer_error_text(s->job->quantizer), why);
   result->report.size = sizeof result->report;
   lq_quantizer_report(s->job->quantizer, &result->report);
   result->kept = lq_tensor_method(x->encoded) == LQ_NONE;
@@ -127,12 +130,28 @@ static size_t shard_end(const state *s)
   return i;
 }
 
+/* The shard at work to the output, with the figures of its weights to the journal. */
+static bool write_shard(state *s, size_t end, fail *why)
+{
+  figures notes = {0};
+  bool ok = figures_of_shard(&notes, s->job, s->shard, why) && add_dense(s, end, why) &&
+            pieces_write(&s->pieces, &s->out, s->shard, notes.pairs, notes.count, why);
+
+  figures_free(&notes);
+  return ok;
+}
+
 /* Writes the shards before `end`. */
 static bool write_shards(state *s, size_t end, fail *why)
 {
-  for (; s->shard < end; s->shard++)
-    if (!add_dense(s, shard_end(s), why) || !pieces_write(&s->pieces, &s->out, s->shard, why))
+  for (; s->shard < end; s->shard++) {
+    size_t next = shard_end(s);
+
+    if (!rewrite_has(&s->out, s->shard) ? !write_shard(s, next, why)
+                                        : !rewrite_skip(&s->out, s->shard, why))
       return false;
+    s->next = next;
+  }
   return true;
 }
 
@@ -140,13 +159,12 @@ static bool store_item(void *user, size_t i, size_t at, fail *why)
 {
   state *s = user;
   quantize_job *job = s->job;
-  const weight *w = s->items[i];
+  quantize_result *result = s->items[i];
+  const weight *w = result->w;
   slot *x = &s->slots[at];
-  quantize_result *result = &job->results[i];
   size_t number = (size_t)(w - job->weights->at);
   lq_status status;
 
-  result->w = w;
   result->metrics.size = sizeof result->metrics;
   if (!write_shards(s, w->base->shard, why) || !add_dense(s, number, why))
     return false;
@@ -168,6 +186,19 @@ static bool store_item(void *user, size_t i, size_t at, fail *why)
   return true;
 }
 
+/* Results of finished shards come from the journal. */
+static bool restore(state *s, quantize_result *r, fail *why)
+{
+  quantize_job *job = s->job;
+  char *part = rewrite_part(job->from, r->w->base->shard);
+  bool ok = (part || fail_memory(why, job->out)) && figures_read(job->store, part, r, why);
+
+  free(part);
+  if (ok && r->kept)
+    job->quantized[r->w - job->weights->at] = false;
+  return ok;
+}
+
 static bool list_items(state *s, fail *why)
 {
   quantize_job *job = s->job;
@@ -177,10 +208,45 @@ static bool list_items(state *s, fail *why)
   job->results = calloc(l->count + 1, sizeof *job->results);
   if (!s->items || !job->results)
     return fail_memory(why, job->out);
-  for (size_t i = 0; i < l->count; i++)
-    if (job->quantized[i])
-      s->items[job->count++] = &l->at[i];
+  for (size_t i = 0; i < l->count; i++) {
+    quantize_result *r = &job->results[job->count];
+
+    if (!job->quantized[i])
+      continue;
+    job->count++;
+    r->w = &l->at[i];
+    if (!rewrite_has(&s->out, r->w->base->shard))
+      s->items[s->item_count++] = r;
+    else if (!restore(s, r, why))
+      return false;
+  }
   return true;
+}
+
+/* What the disk has to hold at most: every code, the tensors that stay, and the spool, which has
+ * the codes of the largest shard. Scales are left out: a run that would just fit is not refused. */
+static bool check_space(state *s, fail *why)
+{
+  const quantize_job *job = s->job;
+  const weight_list *l = job->weights;
+  int32_t method = job->how->storage;
+  int64_t bits = job->how->bits ? job->how->bits : method == LQ_NF4 || method == LQ_FP4 ? 4 : 8;
+  uint64_t need = 0, shard = 0, most = 0;
+
+  for (size_t i = 0; i < l->count; i++) {
+    const st_tensor *t = l->at[i].base->tensor;
+
+    if (i == 0 || l->at[i].base->shard != l->at[i - 1].base->shard)
+      shard = 0;
+    if (rewrite_has(&s->out, l->at[i].base->shard))
+      continue;
+    uint64_t bytes = job->quantized[i] ? t->elements / 8 * (uint64_t)bits : l->at[i].bytes;
+    need += bytes;
+    shard += job->quantized[i] ? bytes : 0;
+    most = shard > most ? shard : most;
+  }
+  return (job->store && job_is_complete(job->store)) ||
+         rewrite_need(&s->out, job->out, need + most, why);
 }
 
 static uint64_t parameters_of(const weight_list *l)
@@ -199,12 +265,29 @@ static bool put_quantize_config(const quantize_job *job, rewrite *out, fail *why
   json_doc *d = NULL;
   buf text = {0};
   bool ok = json_new(&d, name, why) && hf_fill_quantization(d, json_root(d), job, why) &&
-            json_write(d, &text, true, why) &&
-            out_folder_put(out->folder, name, text.data, text.length, why);
+            json_write(d, &text, true, why) && rewrite_file(out, name, &text, why);
 
   buf_free(&text);
   json_free(d);
   return ok;
+}
+
+bool quantize_open(quantize_job *job, uint64_t samples, fail *why)
+{
+  if (model_folder(job->from) < 0)
+    return true;
+  return resume_open(&job->store, job->resume, job->from, job->out, job->force, samples, why);
+}
+
+void quantize_close(quantize_job *job, bool done, fail *why)
+{
+  job_close(job->store, done, why);
+  job->store = NULL;
+}
+
+const char *quantize_scratch(const quantize_job *job)
+{
+  return job->store ? job_hidden(job->store) : job->out;
 }
 
 bool quantize_finish(quantize_job *job, rewrite *out, fail *why)
@@ -224,7 +307,7 @@ bool quantize_finish(quantize_job *job, rewrite *out, fail *why)
 static bool run_items(state *s, fail *why)
 {
   quantize_job *job = s->job;
-  const pipeline p = {.items = job->count,
+  const pipeline p = {.items = s->item_count,
                       .budget = in_flight,
                       .user = s,
                       .bytes = item_bytes,
@@ -243,8 +326,9 @@ bool quantize_run(quantize_job *job, progress *bar, fail *why)
   double begin = common_seconds();
   bool ok;
 
-  ok = pieces_open(&s.pieces, job->out, why) &&
-       rewrite_open(&s.out, job->from, job->out, job->force, bar, why) && list_items(&s, why) &&
+  ok = quantize_open(job, 0, why) && pieces_open(&s.pieces, quantize_scratch(job), why) &&
+       rewrite_open(&s.out, job->from, job->store, job->out, job->force, bar, why) &&
+       list_items(&s, why) && check_space(&s, why) &&
        common_config(job->options, job->memory, &s.work_config, why) &&
        common_config(job->options, job->memory, &s.write_config, why) && run_items(&s, why);
   for (size_t i = 0; i < PIPELINE_SLOTS; i++) {
@@ -256,6 +340,7 @@ bool quantize_run(quantize_job *job, progress *bar, fail *why)
   free(s.items);
   rewrite_abort(&s.out);
   pieces_close(&s.pieces);
+  quantize_close(job, ok, why);
   job->seconds = common_seconds() - begin;
   return ok;
 }

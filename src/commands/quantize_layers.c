@@ -151,8 +151,8 @@ static void print_worst(const quantize_result *const *order, size_t count)
   for (size_t i = 0; i < count && i < WORST; i++) {
     const lq_report *r = &order[i]->report;
 
-    printf("  %.5f  %s (%.3f of nearest", quantize_output_error(r), order[i]->w->name,
-           quantize_against_nearest(r));
+    common_say(NULL, "  %.5f  %s (%.3f of nearest", quantize_output_error(r), order[i]->w->name,
+               quantize_against_nearest(r));
     if (r->dead_columns)
       printf(", %llu inputs always 0", (unsigned long long)r->dead_columns);
     printf(")\n");

@@ -121,7 +121,7 @@ static void print_calibration(json_printer *p, const quantize_job *job)
 
 static bool report_json(buf *to, const quantize_job *job, const totals *t, fail *why)
 {
-  json_printer p = {.to = to, .indent = 2};
+  json_printer p = {.to = to, .indent = 2, .ascii = true};
   double before = (double)model_data_bytes(job->from);
   bool ok = true;
 
@@ -167,7 +167,7 @@ static void report_refused(buf *to, const quantize_job *job)
   while (!job->refused[i])
     i++;
   t = job->weights->at[i].base->tensor;
-  buf_printf(to, "  left dense       %zu of these by the %s layout: %s [%llu, %llu]%s: %s\n",
+  common_say(to, "  left dense       %zu of these by the %s layout: %s [%llu, %llu]%s: %s\n",
              job->refused_count, recipe_layout_name(job->how->layout), job->weights->at[i].name,
              (unsigned long long)t->shape[0], (unsigned long long)t->shape[1],
              job->refused_count > 1 ? " and others" : "",
@@ -180,12 +180,12 @@ static void report_calibration(buf *to, const quantize_job *job)
 
   if (!job->how->calibrated)
     return;
-  buf_printf(to, "  calibration      %lld samples of %lld tokens from %s, seed %lld; damping %g",
+  common_say(to, "  calibration      %lld samples of %lld tokens from %s, seed %lld; damping %g",
              (long long)c->samples, (long long)c->length, c->file, (long long)c->seed,
              job->how->damping);
   if (job->how->input_correction > 0)
-    buf_printf(to, "; input correction %g", job->how->input_correction);
-  buf_printf(to, "\n");
+    common_say(to, "; input correction %g", job->how->input_correction);
+  buf_byte(to, '\n');
 }
 
 static void report_text(buf *to, const quantize_job *job, const totals *t)
@@ -194,24 +194,24 @@ static void report_text(buf *to, const quantize_job *job, const totals *t)
   double before = (double)model_data_bytes(job->from);
 
   recipe_text(job->how, how);
-  buf_printf(to, "%s: %s, %s format\n", job->out, how, recipe_layout_name(job->how->layout));
-  buf_printf(to, "  tensors          %zu quantized, %zu left as they were\n", t->quantized,
+  common_say(to, "%s: %s, %s format\n", job->out, how, recipe_layout_name(job->how->layout));
+  common_say(to, "  tensors          %zu quantized, %zu left as they were\n", t->quantized,
              job->weights->count - t->quantized);
   report_refused(to, job);
   report_calibration(to, job);
-  buf_printf(to, "  parameters       %s quantized of %s\n", units_count(a, t->parameters),
+  common_say(to, "  parameters       %s quantized of %s\n", units_count(a, t->parameters),
              units_count(b, t->all_parameters));
-  buf_printf(to, "  bits per weight  %.3f\n", t->bits);
-  buf_printf(to, "  bytes            %s to %s: %.2f times smaller\n",
+  common_say(to, "  bits per weight  %.3f\n", t->bits);
+  common_say(to, "  bytes            %s to %s: %.2f times smaller\n",
              units_bytes(a, model_data_bytes(job->from)), units_bytes(b, job->bytes_after),
              before / (double)job->bytes_after);
   if (t->worst)
-    buf_printf(to, "  relative error   %.5f on average, weighted by parameters; worst %.5f in %s\n",
+    common_say(to, "  relative error   %.5f on average, weighted by parameters; worst %.5f in %s\n",
                t->error, t->worst->metrics.relative_error, t->worst->w->name);
   if (t->nonfinite)
-    buf_printf(to, "  not finite       %s weights; %zu tensors kept dense for it\n",
+    common_say(to, "  not finite       %s weights; %zu tensors kept dense for it\n",
                units_count(a, t->nonfinite), t->kept);
-  buf_printf(to, "  time             %s, %s of input\n", units_time(a, job->seconds),
+  common_say(to, "  time             %s, %s of input\n", units_time(a, job->seconds),
              units_rate(b, before, job->seconds));
 }
 

@@ -362,21 +362,3 @@ void recipe_text(const recipe *r, char out[RECIPE_TEXT])
                                            : "activation",
              r->static_groups ? "" : ", dynamic groups");
 }
-
-/* FNV-1a. */
-static uint64_t mix(uint64_t hash, const void *bytes, size_t count)
-{
-  for (size_t i = 0; i < count; i++)
-    hash = (hash ^ ((const unsigned char *)bytes)[i]) * UINT64_C(0x100000001b3);
-  return hash;
-}
-
-uint64_t recipe_hash(const recipe *r, uint64_t start)
-{
-  char text[RECIPE_TEXT], numbers[96];
-
-  recipe_text(r, text);
-  snprintf(numbers, sizeof numbers, "%d %.17g %.17g %.17g", (int)r->layout, r->mse, r->damping,
-           r->input_correction);
-  return mix(mix(start, text, strlen(text)), numbers, strlen(numbers));
-}

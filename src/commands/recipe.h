@@ -47,9 +47,6 @@ typedef struct recipe {
 bool recipe_make(recipe *out, lq_quantizer **quantizer, const recipe_options *o, const common *c,
                  pool *memory, fail *why);
 
-/* A number that tells one recipe from another, mixed into `start`. */
-uint64_t recipe_hash(const recipe *r, uint64_t start);
-
 /* A config with all keys of the recipe, for more quantizers of the kind. */
 bool recipe_config(const recipe *r, const common *c, pool *memory, lq_config **out, fail *why);
 

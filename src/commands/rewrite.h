@@ -11,6 +11,7 @@
 #ifndef QUANT_COMMANDS_REWRITE_H
 #define QUANT_COMMANDS_REWRITE_H
 
+#include "../files/job.h"
 #include "../files/json.h"
 #include "../files/model.h"
 #include "../files/output.h"
@@ -25,7 +26,8 @@
 typedef struct rewrite {
   const model *from;
   progress *bar;      /* told of every byte that is copied */
-  out_folder *folder; /* NULL for a single file */
+  job_store *job;     /* keeps finished shards; NULL for a single file */
+  out_folder *folder; /* likewise */
   out_file *file;     /* the shard being written */
   st_writer *writer;
   size_t shard;
@@ -35,9 +37,20 @@ typedef struct rewrite {
   void *piece; /* copies go through it */
 } rewrite;
 
-/* Refuses an output that exists (unless `force`) or that is the input. */
-bool rewrite_open(rewrite *r, const model *from, const char *out, bool force, progress *bar,
-                  fail *why);
+/* Refuses an output that exists (unless `force`) or that is the input. `job` is NULL for a model
+ * that is one file. */
+bool rewrite_open(rewrite *r, const model *from, job_store *job, const char *out, bool force,
+                  progress *bar, fail *why);
+
+/* Tells how many bytes a large output needs, and fails if the disk has less. */
+bool rewrite_need(const rewrite *r, const char *out, uint64_t bytes, fail *why);
+
+/* The name of a shard among the parts of a job, in a new block; NULL without memory. */
+char *rewrite_part(const model *from, size_t shard);
+
+/* Is that shard finished in the job? Then rewrite_skip takes the place of begin, put and end. */
+bool rewrite_has(const rewrite *r, size_t shard);
+bool rewrite_skip(rewrite *r, size_t shard, fail *why);
 
 /* Starts the shard that takes the place of shard `shard` of the input: same name, same metadata. Of
  * `tensors` name, dtype, ndim and shape are read. */
@@ -52,9 +65,14 @@ bool rewrite_copy(rewrite *r, size_t i, const model_tensor *from, fail *why);
 /* Where tensor i lies in the file, to write in the order of the disk. */
 uint64_t rewrite_place(const rewrite *r, size_t i);
 
-bool rewrite_end(rewrite *r, fail *why);
+/* The shard is finished; notes go to the job. */
+bool rewrite_end(rewrite *r, const job_pair *notes, size_t count, fail *why);
 
-/* Writes index, configuration (may be NULL) and the other files, and makes everything visible. */
+/* Writes a small file of the result. Does nothing when the output is in place already. */
+bool rewrite_file(rewrite *r, const char *name, const buf *text, fail *why);
+
+/* Writes the other files, the configuration (may be NULL) and the index, in this order, so that a
+ * folder with an index is complete, and makes everything visible. */
 bool rewrite_finish(rewrite *r, const json_doc *config, uint64_t parameters, fail *why);
 
 void rewrite_abort(rewrite *r); /* zeros are fine */

@@ -1,42 +1,15 @@
-/* spool.c - mkstemp, unlink, and whole reads and writes at offsets. */
+/* spool.c - see spool.h. */
 #include "spool.h"
 
 #include "../files/io.h"
+#include "../files/output.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-/* Length of the folder part of a path, its slash included; slashes at the end do not count. */
-static size_t folder_length(const char *path)
-{
-  size_t n = strlen(path);
-
-  while (n > 1 && path[n - 1] == '/')
-    n--;
-  while (n > 0 && path[n - 1] != '/')
-    n--;
-  return n;
-}
 
 bool spool_open(spool *s, const char *beside, fail *why)
 {
-  static const char name[] = ".quant.spool.XXXXXX";
-  size_t n = folder_length(beside);
-  char *path = malloc(n + sizeof name);
-  bool ok = true;
-
   *s = (spool){.fd = -1, .beside = beside};
-  if (!path)
-    return fail_memory(why, beside);
-  memcpy(path, beside, n);
-  memcpy(path + n, name, sizeof name);
-  s->fd = mkstemp(path);
-  if (s->fd < 0 || unlink(path) != 0)
-    ok = fail_system(why, beside, "make a temporary file beside it", errno);
-  free(path);
-  return ok;
+  return out_nameless(&s->fd, beside, why);
 }
 
 void spool_close(spool *s)

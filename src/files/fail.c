@@ -31,6 +31,17 @@ bool fail_set(fail *why, fail_kind kind, const char *file, const char *format, .
   return false;
 }
 
+void fail_add(fail *why, const char *format, ...)
+{
+  char more[FAIL_TEXT];
+  va_list list;
+  size_t used = strlen(why->text);
+  va_start(list, format);
+  if (sizeof why->text - used >= 8 && vsnprintf(more, sizeof more, format, list) > 0)
+    utf8_printable(why->text + used, sizeof why->text - used, more);
+  va_end(list);
+}
+
 bool fail_system(fail *why, const char *file, const char *what, int error)
 {
   char reason[128] = "unknown error";

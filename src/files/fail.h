@@ -53,6 +53,9 @@ typedef struct fail {
 bool fail_set(fail *why, fail_kind kind, const char *file, const char *format, ...)
     FAIL_PRINTF(4, 5);
 
+/* Adds to the text of a failure, escaped and cut likewise. */
+void fail_add(fail *why, const char *format, ...) FAIL_PRINTF(2, 3);
+
 /* "FILE: cannot WHAT: reason of the system". ENOMEM becomes FAIL_NOMEM, EEXIST FAIL_EXISTS, all
  * else FAIL_IO. `error` is an errno value. Returns false. */
 bool fail_system(fail *why, const char *file, const char *what, int error);

@@ -39,7 +39,7 @@ bool model_open(model **out, const char *path, fail *why);
 void model_close(model *m); /* NULL is fine */
 
 const char *model_path(const model *m);
-bool model_is_folder(const model *m); /* false for one file: then the output is one file too */
+bool model_is_folder(const model *m); /* false for one file and for an index */
 
 size_t model_shard_count(const model *m);
 const st_file *model_shard(const model *m, size_t i);   /* NULL for a GGUF file */
@@ -75,7 +75,7 @@ bool model_take_names(model *m, model_alias *aliases, json_doc *config, fail *wh
  * back. */
 json_doc *model_config(const model *m);
 
-/* The folder itself for openat(), or -1 for one file. */
+/* The folder of the shards for openat(), or -1 for one file: then the output is one file, too. */
 int model_folder(const model *m);
 
 /* The plain files that belong to the model beside weights, index and config.json: tokenizer files,

@@ -45,24 +45,6 @@ static bool check_target(const char *path, bool force, mode_t *mode, bool *old, 
   return true;
 }
 
-static bool open_temp(out_file *f, const char *name, fail *why)
-{
-  for (unsigned n = 0; n < OUT_TRIES; n++) {
-    f->temp = out_beside(f->folder, name, "tmp", n);
-    if (f->temp == NULL)
-      return fail_memory(why, f->path);
-    f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (f->fd >= 0)
-      return true;
-    int error = errno;
-    free(f->temp); /* not ours: abort must not remove it */
-    f->temp = NULL;
-    if (error != EEXIST)
-      return fail_system(why, f->path, "create a temporary file beside it", error);
-  }
-  return fail_system(why, f->path, "create a temporary file beside it", EEXIST);
-}
-
 bool out_file_create(out_file **out, const char *path, bool force, fail *why)
 {
   char *name = NULL;
@@ -79,7 +61,7 @@ bool out_file_create(out_file **out, const char *path, bool force, fail *why)
     goto fail;
   }
   if (!out_split(path, &f->folder, &name, why) || !check_target(path, force, &mode, &old, why) ||
-      !open_temp(f, name, why))
+      !out_open_temp(&f->fd, &f->temp, f->folder, name, path, why))
     goto fail;
   if (mode != 0 && fchmod(f->fd, mode) != 0) {
     fail_system(why, path, "keep its mode", errno);

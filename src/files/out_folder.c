@@ -5,6 +5,7 @@
  */
 #include "out_folder.h"
 
+#include "disk.h"
 #include "interrupt.h"
 #include "io.h"
 #include "out_path.h"
@@ -25,6 +26,7 @@ struct out_folder {
   char *parent; /* folder of `path` */
   char *name;
   char *temp; /* where it is built; NULL once renamed */
+  bool lent;  /* `temp` is somebody else's to remove */
   bool force;
 };
 
@@ -40,29 +42,22 @@ const char *out_folder_temp(const out_folder *f)
 
 /* ---- old folders ---- */
 
-static bool has_end(const char *name, const char *end)
-{
-  size_t n = strlen(name), m = strlen(end);
-  return n >= m && strcmp(name + n - m, end) == 0;
-}
-
 /* May this folder be removed? Only when it is empty or clearly a model, and holds no folders. */
 static bool replaceable(const char *path, fail *why)
 {
-  bool empty = true, is_model = false, plain = true;
+  bool empty = true, is_model = false, plain = true, ok = true;
   DIR *dir = opendir(path);
   if (dir == NULL)
     return fail_system(why, path, "open", errno);
-  for (struct dirent *e; plain && (e = readdir(dir)) != NULL;) {
+  for (const char *name; plain && (name = io_next_name(dir, &ok, path, why)) != NULL;) {
     struct stat st;
-    if (!out_plain_name(e->d_name))
-      continue;
     empty = false;
-    is_model =
-        is_model || strcmp(e->d_name, "config.json") == 0 || has_end(e->d_name, ".safetensors");
-    plain = fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode);
+    is_model = is_model || strcmp(name, "config.json") == 0 || io_has_suffix(name, ".safetensors");
+    plain = fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode);
   }
   closedir(dir);
+  if (!ok)
+    return false;
   if (!plain)
     return fail_set(why, FAIL_EXISTS, path, "holds other folders and is not replaced");
   if (!empty && !is_model)
@@ -70,17 +65,27 @@ static bool replaceable(const char *path, fail *why)
   return true;
 }
 
-static bool check_target(const out_folder *f, bool *old, fail *why)
+static bool check_target(const char *path, bool force, bool *old, fail *why)
 {
   struct stat st;
-  *old = lstat(f->path, &st) == 0;
+  *old = lstat(path, &st) == 0;
   if (!*old)
-    return errno == ENOENT || fail_system(why, f->path, "look at", errno);
-  if (!f->force)
-    return fail_set(why, FAIL_EXISTS, f->path, "exists already; --force replaces it");
+    return errno == ENOENT || fail_system(why, path, "look at", errno);
+  if (!force)
+    return fail_set(why, FAIL_EXISTS, path, "exists already; --force replaces it");
   if (!S_ISDIR(st.st_mode))
-    return fail_set(why, FAIL_EXISTS, f->path, "is not a folder and is not replaced");
-  return replaceable(f->path, why);
+    return fail_set(why, FAIL_EXISTS, path, "is not a folder and is not replaced");
+  return replaceable(path, why);
+}
+
+bool out_folder_check(const char *path, bool force, fail *why)
+{
+  char *parent = NULL, *name = NULL;
+  bool old;
+  bool ok = out_split(path, &parent, &name, why) && check_target(path, force, &old, why);
+  free(parent);
+  free(name);
+  return ok;
 }
 
 /* Removes a flat folder; false (errno set) when something stayed. */
@@ -89,9 +94,9 @@ static bool remove_flat(const char *path)
   DIR *dir = opendir(path);
   if (dir == NULL)
     return false;
-  for (struct dirent *e; (e = readdir(dir)) != NULL;)
-    if (out_plain_name(e->d_name))
-      unlinkat(dirfd(dir), e->d_name, 0); /* what stays makes rmdir fail */
+  bool ok = true;
+  for (const char *name; (name = io_next_name(dir, &ok, path, NULL)) != NULL;)
+    unlinkat(dirfd(dir), name, 0); /* what stays makes rmdir fail */
   closedir(dir);
   return rmdir(path) == 0;
 }
@@ -120,7 +125,8 @@ static char *make_beside(const out_folder *f, const char *what, fail *why)
 
 /* ---- building ---- */
 
-bool out_folder_create(out_folder **out, const char *path, bool force, fail *why)
+bool out_folder_create(out_folder **out, const char *path, const char *hidden, bool force,
+                       fail *why)
 {
   bool old;
   *out = NULL;
@@ -135,11 +141,15 @@ bool out_folder_create(out_folder **out, const char *path, bool force, fail *why
     fail_memory(why, path);
     goto fail;
   }
-  if (!check_target(f, &old, why))
+  if (!check_target(f->path, force, &old, why))
     goto fail;
-  f->temp = make_beside(f, "tmp", why);
-  if (f->temp == NULL)
+  f->lent = hidden != NULL;
+  f->temp = f->lent ? strdup(hidden) : make_beside(f, "tmp", why);
+  if (f->temp == NULL) {
+    if (f->lent)
+      fail_memory(why, path);
     goto fail;
+  }
   *out = f;
   return true;
 fail:
@@ -193,61 +203,78 @@ done:
 
 /* ---- the end ---- */
 
-/* Moves the old folder aside, the new one in, and removes the old one. */
-static bool replace(out_folder *f, fail *why)
+/* The new folder stands where the old one was: on the disk, and the old one, at `aside`, goes. */
+static bool drop_old(out_folder *f, const char *aside, fail *why)
+{
+  if (!out_sync_folder(f->parent, f->path, why))
+    return false;
+  free(f->temp);
+  f->temp = NULL;
+  return remove_flat(aside) ||
+         fail_set(why, FAIL_IO, f->path, "is complete, but the old folder is still at %s", aside);
+}
+
+/* Where folders cannot be exchanged: the old one aside, the new one in. */
+static bool replace_in_two(out_folder *f, fail *why)
 {
   char *aside = make_beside(f, "old", why); /* an empty folder is what rename may replace */
+  bool ok = false;
   if (aside == NULL)
     return false;
   if (rename(f->path, aside) != 0) {
     fail_system(why, f->path, "move the old folder aside", errno);
-    goto fail;
-  }
-  if (rename(f->temp, f->path) != 0) {
+    rmdir(aside);
+  } else if (rename(f->temp, f->path) == 0) {
+    ok = drop_old(f, aside, why);
+  } else {
     int error = errno;
-    if (rename(aside, f->path) != 0) {
+    if (rename(aside, f->path) == 0)
+      fail_system(why, f->path, "rename the finished folder", error);
+    else
       fail_set(why, FAIL_IO, f->path, "cannot be put in place; the old folder is now %s", aside);
-      free(aside);
-      return false;
-    }
-    fail_system(why, f->path, "rename the finished folder", error);
-    free(aside);
-    return false;
-  }
-  free(f->temp);
-  f->temp = NULL;
-  if (!remove_flat(aside)) {
-    fail_set(why, FAIL_IO, f->path, "is complete, but the old folder is still at %s", aside);
-    free(aside);
-    return false;
   }
   free(aside);
-  return true;
-fail:
-  rmdir(aside);
+  return ok;
+}
+
+/* Both folders change places at one moment, so that no reader misses one. */
+static bool replace(out_folder *f, fail *why)
+{
+  char *aside;
+  bool ok;
+  if (!disk_exchange(f->temp, f->path)) {
+    if (errno == ENOSYS || errno == EINVAL || errno == ENOTSUP)
+      return replace_in_two(f, why);
+    return fail_system(why, f->path, "exchange it with the finished folder", errno);
+  }
+  aside = strdup(f->temp);
+  ok = aside != NULL ? drop_old(f, aside, why) : fail_memory(why, f->path);
+  if (!ok && f->temp != NULL)
+    disk_exchange(f->temp, f->path); /* reported as failed, so the old one stays */
   free(aside);
-  return false;
+  return ok;
+}
+
+bool out_folder_sync(const out_folder *f, fail *why)
+{
+  return out_sync_folder(f->temp, f->path, why);
 }
 
 static bool publish(out_folder *f, fail *why)
 {
   bool old;
-  if (!out_sync_folder(f->temp, f->path, why) || !check_target(f, &old, why))
+  if (!out_folder_sync(f, why) || !check_target(f->path, f->force, &old, why))
     return false;
   if (old)
-    return replace(f, why) && out_sync_folder(f->parent, f->path, why);
+    return replace(f, why);
   if (rename(f->temp, f->path) != 0)
     return fail_system(why, f->path, "rename the finished folder", errno);
-  if (out_sync_folder(f->parent, f->path, why)) {
-    free(f->temp);
-    f->temp = NULL;
-    return true;
-  }
-  if (rename(f->path, f->temp) != 0) { /* reported as failed, so it must not be there */
+  bool ok = out_sync_folder(f->parent, f->path, why);
+  if (ok || rename(f->path, f->temp) != 0) { /* reported as failed, so it must not be there */
     free(f->temp);
     f->temp = NULL;
   }
-  return false;
+  return ok;
 }
 
 bool out_folder_commit(out_folder **folder, fail *why)
@@ -263,7 +290,7 @@ void out_folder_abort(out_folder *f)
 {
   if (f == NULL)
     return;
-  if (f->temp != NULL)
+  if (f->temp != NULL && !f->lent)
     remove_flat(f->temp);
   free(f->temp);
   free(f->name);

@@ -2,9 +2,11 @@
 #include "out_path.h"
 
 #include "buf.h"
+#include "disk.h"
 #include "io.h"
 #include "output.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -40,12 +42,89 @@ bool out_split(const char *path, char **folder, char **name, fail *why)
   return false;
 }
 
+char *out_trimmed(const char *path, const char *end)
+{
+  size_t n = strlen(path), m = strlen(end);
+  while (n > 1 && path[n - 1] == '/')
+    n--;
+  char *out = malloc(n + m + 1);
+  if (out != NULL) {
+    memcpy(out, path, n);
+    memcpy(out + n, end, m + 1);
+  }
+  return out;
+}
+
 char *out_beside(const char *folder, const char *name, const char *what, unsigned n)
 {
   char text[256];
   /* 200 bytes of the name leave room for the rest within the 255 of a file name */
   snprintf(text, sizeof text, ".%.200s.%s.%ld.%u", name, what, (long)getpid(), n);
   return io_join(folder, text);
+}
+
+/* Removes temporary files of this name that no process has locked: their makers were killed. */
+static void remove_stale(const char *folder, const char *name, const char *own)
+{
+  char start[256];
+  DIR *dir = opendir(folder);
+  int n = snprintf(start, sizeof start, ".%.200s.tmp.", name);
+  for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+    struct stat st;
+    if (strncmp(e->d_name, start, (size_t)n) != 0 || strcmp(e->d_name, own) == 0)
+      continue;
+    int fd = openat(dirfd(dir), e->d_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && disk_lock(fd))
+      unlinkat(dirfd(dir), e->d_name, 0);
+    if (fd >= 0)
+      close(fd);
+  }
+  if (dir != NULL)
+    closedir(dir);
+}
+
+bool out_open_temp(int *fd, char **temp, const char *folder, const char *name, const char *shown,
+                   fail *why)
+{
+  for (unsigned n = 0; n < OUT_TRIES; n++) {
+    struct stat st;
+    char *path = out_beside(folder, name, "tmp", n);
+    if (path == NULL)
+      return fail_memory(why, shown);
+    int f = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int error = errno;
+    if (f >= 0) {
+      disk_lock(f); /* where that is not possible nothing is taken for stale either */
+      if (fstat(f, &st) != 0 || st.st_nlink > 0) {
+        remove_stale(folder, name, strrchr(path, '/') + 1);
+        *fd = f;
+        *temp = path;
+        return true;
+      }
+      close(f); /* taken for stale before it was locked */
+      error = EEXIST;
+    }
+    free(path);
+    if (error != EEXIST)
+      return fail_system(why, shown, "create a temporary file beside it", error);
+  }
+  return fail_system(why, shown, "create a temporary file beside it", EEXIST);
+}
+
+bool out_nameless(int *fd, const char *beside, fail *why)
+{
+  char *folder = NULL, *name = NULL, *temp = NULL;
+  bool ok =
+      out_split(beside, &folder, &name, why) && out_open_temp(fd, &temp, folder, name, beside, why);
+  if (ok && unlink(temp) != 0) {
+    ok = fail_system(why, beside, "remove the name of a temporary file", errno);
+    close(*fd);
+    *fd = -1;
+  }
+  free(temp);
+  free(folder);
+  free(name);
+  return ok;
 }
 
 bool out_sync_folder(const char *folder, const char *path, fail *why)
@@ -59,6 +138,15 @@ bool out_sync_folder(const char *folder, const char *path, fail *why)
   /* EINVAL: this file system keeps no folders to flush */
   return ok || inner.detail == EINVAL ||
          fail_system(why, path, "flush its folder to disk", inner.detail);
+}
+
+uint64_t out_space(const char *path)
+{
+  char *folder = NULL, *name = NULL;
+  uint64_t left = out_split(path, &folder, &name, NULL) ? disk_free(folder) : UINT64_MAX;
+  free(folder);
+  free(name);
+  return left;
 }
 
 static bool same(const struct stat *a, const struct stat *b)

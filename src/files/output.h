@@ -28,7 +28,8 @@ typedef struct out_folder out_folder;
 /* ---- one file ---- */
 
 /* Starts a file that will be `path`: a temporary ".<name>.tmp.<pid>.<n>" beside it, which commit
- * renames. An old target must be a regular file (or a link, which is replaced, not followed). */
+ * renames. Those that killed processes left there are removed. An old target must be a regular file
+ * (or a link, which is replaced, not followed). */
 bool out_file_create(out_file **out, const char *path, bool force, fail *why);
 
 /* Starts a file inside a folder that is itself being built; it has its final name at once, because
@@ -46,6 +47,10 @@ bool out_write_at(out_file *f, uint64_t offset, const void *from, size_t count, 
 /* Writes after what was appended so far. One thread. */
 bool out_append(out_file *f, const void *from, size_t count, fail *why);
 
+/* A file without a name on the disk that `beside` will be on, to write and read back: whatever
+ * happens, nothing stays. */
+bool out_nameless(int *fd, const char *beside, fail *why);
+
 const char *out_file_path(const out_file *f); /* the final path, for messages */
 
 bool out_file_commit(out_file **f, fail *why);
@@ -53,10 +58,12 @@ void out_file_abort(out_file *f);
 
 /* ---- a folder of plain files ---- */
 
-/* Starts a folder that will be `path`, built as a hidden sibling. With `force` an old folder is
+/* Starts a folder that will be `path`, built as a hidden sibling, or in the folder `hidden`, which
+ * is then left alone by an abort. With `force` an old folder is
  * replaced at commit, but only one that is empty or looks like a model (config.json or a
  * *.safetensors in it) and has no folders inside. */
-bool out_folder_create(out_folder **out, const char *path, bool force, fail *why);
+bool out_folder_create(out_folder **out, const char *path, const char *hidden, bool force,
+                       fail *why);
 
 /* Copies a regular file (links are followed) into the folder in fixed pieces; polls the interrupt
  * flag. */
@@ -67,6 +74,12 @@ bool out_folder_copy(out_folder *to, int from_folder, const char *name, const ch
 bool out_folder_put(out_folder *to, const char *name, const void *bytes, size_t count, fail *why);
 
 const char *out_folder_path(const out_folder *f); /* the final path */
+
+/* The names in it are on the disk. */
+bool out_folder_sync(const out_folder *f, fail *why);
+
+/* Bytes that are free where an output of that path would be; UINT64_MAX when nobody knows. */
+uint64_t out_space(const char *path);
 
 bool out_folder_commit(out_folder **f, fail *why);
 void out_folder_abort(out_folder *f);

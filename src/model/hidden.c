@@ -2,31 +2,11 @@
 #include "hidden.h"
 
 #include "../files/io.h"
+#include "../files/output.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* A file that has no name any more: whatever happens, nothing stays. */
-static int nameless(const char *beside)
-{
-  static const char name[] = ".quant.hidden.XXXXXX";
-  const char *slash = strrchr(beside, '/');
-  size_t n = slash ? (size_t)(slash - beside) + 1 : 0;
-  char *path = malloc(n + sizeof name);
-  int fd = -1;
-
-  if (!path)
-    return -1;
-  memcpy(path, beside, n);
-  memcpy(path + n, name, sizeof name);
-  fd = mkstemp(path);
-  if (fd >= 0)
-    unlink(path);
-  free(path);
-  return fd;
-}
 
 bool hidden_open(hidden *h, uint64_t rows, uint64_t columns, bool spill, const char *beside,
                  fail *why)
@@ -34,10 +14,8 @@ bool hidden_open(hidden *h, uint64_t rows, uint64_t columns, bool spill, const c
   *h = (hidden){.fd = -1, .rows = rows, .columns = columns, .beside = beside};
   if (columns && rows > SIZE_MAX / sizeof(float) / columns)
     return fail_set(why, FAIL_OVERFLOW, beside, "hidden states too large for this machine");
-  if (spill) {
-    h->fd = nameless(beside);
-    return h->fd >= 0 || fail_system(why, beside, "make a temporary file beside it", errno);
-  }
+  if (spill)
+    return out_nameless(&h->fd, beside, why);
   h->memory = malloc((size_t)(rows * columns) * sizeof(float) + 1);
   return h->memory ||
          fail_set(why, FAIL_NOMEM, beside,

@@ -282,3 +282,47 @@ bool args_given(const args_verb *verb, const args_result *r, const char *name)
       return (r->given >> i & 1) != 0;
   return false;
 }
+
+static bool is_among(const char *name, const char *const *names)
+{
+  for (; *names != NULL; names++)
+    if (strcmp(name, *names) == 0)
+      return true;
+  return false;
+}
+
+/* Each text with its length before it, so that no two lists look the same. */
+static void print_value(const args_option *o, const void *at, buf *to)
+{
+  const char *text = NULL;
+  const args_list *list = at;
+  switch (o->type) {
+  case ARGS_GROUP: break;
+  case ARGS_FLAG: buf_printf(to, "%d", *(const bool *)at); break;
+  case ARGS_INT: buf_printf(to, "%lld", (long long)*(const int64_t *)at); break;
+  case ARGS_DOUBLE: buf_printf(to, "%.17g", *(const double *)at); break;
+  case ARGS_TEXT:
+  case ARGS_CHOICE:
+    memcpy(&text, at, sizeof text);
+    if (text != NULL)
+      buf_printf(to, "%zu:%s", strlen(text), text);
+    break;
+  case ARGS_LIST:
+    for (size_t i = 0; i < list->count; i++)
+      buf_printf(to, "%zu:%s,", strlen(list->items[i]), list->items[i]);
+    break;
+  }
+}
+
+void args_text(const args_verb *verb, const void *fields, const char *const *without, buf *to)
+{
+  buf_printf(to, "%s\n", verb->name);
+  for (size_t i = 0; i < verb->count; i++) {
+    const args_option *o = &verb->options[i];
+    if (o->type == ARGS_GROUP || is_among(o->name, without))
+      continue;
+    buf_printf(to, "%s=", o->name);
+    print_value(o, (const char *)fields + o->field, to);
+    buf_byte(to, '\n');
+  }
+}

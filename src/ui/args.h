@@ -23,6 +23,7 @@
 #ifndef QUANT_UI_ARGS_H
 #define QUANT_UI_ARGS_H
 
+#include "../files/buf.h"
 #include "../files/fail.h"
 
 #include <stdbool.h>
@@ -85,6 +86,10 @@ void args_free(args_result *r);
 
 /* Was the option (by name) on the command line, as opposed to its default? */
 bool args_given(const args_verb *verb, const args_result *r, const char *name);
+
+/* Adds a line "name=value" for each option but those named in `without` (NULL-terminated): equal
+ * texts are equal wishes. */
+void args_text(const args_verb *verb, const void *fields, const char *const *without, buf *to);
 
 /* Aligned help text. */
 void args_help(const args_verb *verb, FILE *to);
