@@ -173,6 +173,12 @@ check-examples: all ## every example, linked with the static and with the shared
 abi-dump: ## record the interface anew, on purpose
 	@sh tests/abi/dump.sh
 
+check-faults: all ## every system call of the tool fails, is interrupted, or is its last one
+	@LQ_FAULTS=$${LQ_FAULTS:-all} sh tests/faults.sh
+
+check-oom: all ## every allocation of the tool fails
+	@LQ_OOM=$${LQ_OOM:-all} sh tests/oom.sh
+
 bench: $(BUILD)/quant ## measure kernels against the limits of this machine
 	@$(BUILD)/quant bench
 
