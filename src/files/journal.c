@@ -117,7 +117,8 @@ static bool open_locked(journal *j, fail *why)
     if (!disk_lock(j->fd)) {
       if (errno == EWOULDBLOCK)
         return fail_set(why, FAIL_EXISTS, j->path, "another process is at work here");
-      return fail_system(why, j->path, "lock", errno);
+      if (errno != ENOLCK && errno != ENOSYS && errno != ENOTSUP && errno != EOPNOTSUPP)
+        return fail_system(why, j->path, "lock", errno); /* else: a disk without locks */
     }
     if (fstat(j->fd, &st) != 0)
       return fail_system(why, j->path, "look at", errno);
