@@ -65,8 +65,8 @@ bool common_config(const common *c, pool *memory, lq_config **out, fail *why);
 /* Is it a plain file? What cannot be looked at fails when it is opened. */
 bool common_is_file(const char *path);
 
-/* A line with names from files or the command line in it, added to a buffer, or with NULL printed on
- * standard output. Newlines at its two ends stay; all else is made safe for a terminal. */
+/* A line with names from files or the command line in it, added to a buffer, or printed when that
+ * is NULL. Newlines at its two ends stay; all else is made safe for a terminal. */
 void common_say(buf *to, const char *format, ...) FAIL_PRINTF(2, 3);
 
 /* Prints a buffer on standard output; also fails when additions to the buffer had failed. */
