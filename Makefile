@@ -69,8 +69,12 @@ warnings = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototy
 warnings += $(if $(filter 1,$(WERROR)),-Werror)
 posix = -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64
 
-# Fused multiply-add only where the source says so: the same bits from every compiler. No -march: functions carry their own.
-common = -std=c11 -fPIC -fvisibility=hidden -ffp-contract=off -Iinclude $(warnings)
+# The same bits from every compiler: fused multiply-add only where the source says so, and each operation rounded to its own
+# type, where 32-bit x86 has registers of 80 bits and s390x computes in double. No -march: functions carry their own.
+evaluation := $(shell echo __FLT_EVAL_METHOD__ | $(CC) $(CFLAGS) -std=c11 -E -P -x c - 2>/dev/null)
+exact = -ffp-contract=off $(if $(filter 2,$(evaluation)),-msse2 -mfpmath=sse)
+exact += $(if $(filter 1,$(evaluation)),-fexcess-precision=fast)
+common = -std=c11 -fPIC -fvisibility=hidden $(exact) -Iinclude $(warnings)
 lib_flags = $(common) $(openmp) $(CPPFLAGS) $(CFLAGS)
 tool_flags = $(common) $(posix) $(HARDEN) $(CPPFLAGS) $(CFLAGS) -pthread
 test_flags = $(common) $(posix) $(CPPFLAGS) $(CFLAGS) -pthread

@@ -9,9 +9,15 @@
 
 #include <libquant.h>
 
+#include <float.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Results are promised to the bit: each operation has to be rounded to its own type. */
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0
+#error "wider arithmetic than float: add -msse2 -mfpmath=sse (32-bit x86) or -fexcess-precision=fast"
+#endif
 
 #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
 #define LQI_X86 1
