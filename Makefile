@@ -183,6 +183,10 @@ check-faults: all ## every system call of the tool fails, is interrupted, or is 
 check-oom: all ## every allocation of the tool fails
 	@LQ_OOM=$${LQ_OOM:-all} sh tests/oom.sh
 
+check-determinism: export LQ_DETERMINISM = 1
+check-determinism: ## the same results from other compilers and on other machines
+	@sh tests/determinism.sh
+
 bench: $(BUILD)/quant ## measure kernels against the limits of this machine
 	@$(BUILD)/quant bench
 
