@@ -8,18 +8,13 @@
  * around them must stay as it was. --bench measures instead: each kernel on data in the cache and
  * on data that is not.
  */
-#define _DEFAULT_SOURCE
-#define _DARWIN_C_SOURCE
-
-#include "harness.h"
+#include "guard.h"
 
 #include "../lib/core/cpu.h"
 #include "../lib/method/codebook.h"
 
 #include <math.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 static uint64_t seed = 1;
 static const char *const float_names[LQI_FLOATS] = {"f32", "f16", "bf16"};
@@ -27,59 +22,6 @@ static const char *const float_names[LQI_FLOATS] = {"f32", "f16", "bf16"};
 static int32_t dtype_of(uint32_t d)
 {
   return LQ_F32 + (int32_t)d;
-}
-
-/* ---- memory with guards ---- */
-
-enum { GUARD_USABLE = 1 << 18, GUARD_CANARY = 256 };
-
-struct guard {
-  uint8_t *from, *to; /* the usable bytes, an unreadable page on either side */
-  uint8_t *object;    /* what place() gave */
-  size_t bytes;
-};
-
-static void guard_create(struct guard *g)
-{
-  size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = GUARD_USABLE + 2 * page;
-  uint8_t *p = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-  if (p == MAP_FAILED || mprotect(p, page, PROT_NONE) ||
-      mprotect(p + page + GUARD_USABLE, page, PROT_NONE)) {
-    printf("no guard pages\n");
-    exit(2);
-  }
-  g->from = p + page;
-  g->to = g->from + GUARD_USABLE;
-}
-
-/* Room for n elements that ends at the guard page (shift 0) or begins shift - 1 elements after the
- * other. */
-static void *place(struct guard *g, size_t n, size_t size, size_t shift)
-{
-  g->bytes = n * size;
-  if (g->bytes + shift * size > GUARD_USABLE) {
-    printf("%zu elements of %zu are too many\n", n, size);
-    exit(2);
-  }
-  g->object = shift == 0 ? g->to - g->bytes : g->from + (shift - 1) * size;
-  uint8_t *low = g->object - g->from < GUARD_CANARY ? g->from : g->object - GUARD_CANARY;
-  uint8_t *high = g->object + g->bytes;
-  memset(low, 0xc5, (size_t)(high - low));
-  memset(high, 0xc5, g->to - high < GUARD_CANARY ? (size_t)(g->to - high) : GUARD_CANARY);
-  return g->object;
-}
-
-/* Is what lies around the object as place() left it? */
-static int untouched(const struct guard *g)
-{
-  const uint8_t *end = g->object + g->bytes;
-  for (const uint8_t *p = g->object; p > g->from && g->object - p < GUARD_CANARY; p--)
-    if (p[-1] != 0xc5)
-      return 0;
-  for (const uint8_t *p = end; p < g->to && p - end < GUARD_CANARY; p++)
-    if (*p != 0xc5)
-      return 0;
-  return 1;
 }
 
 static struct guard input[3], output[2], expected[2];
