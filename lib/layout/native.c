@@ -175,8 +175,9 @@ static void native_plane(const struct lqi_store *store, const struct lqi_text *t
 static lq_status apply_groups(const struct lqi_fields *f, struct lqi_store *out,
                               struct lqi_text *why)
 {
-  if (!lqi_affine_has_bits(f->bits) || f->group_size > UINT32_MAX || f->groups > UINT32_MAX)
-    return lqi_fail(why, LQ_E_LAYOUT, "bits or groups in meta are out of range", NULL);
+  if (!lqi_affine_has_bits(f->bits) || f->group_size > UINT32_MAX || f->groups > UINT32_MAX ||
+      f->symmetric > 1)
+    return lqi_fail(why, LQ_E_LAYOUT, "bits, groups or symmetric in meta are out of range", NULL);
   out->groups = f->groups;
   lqi_affine_form(out, (uint32_t)f->bits, (uint32_t)f->group_size, f->symmetric != 0,
                   f->groups != 0);
@@ -198,8 +199,8 @@ static lq_status apply_meta(const struct lqi_fields *f, struct lqi_store *out, s
   lq_status s = lqi_shape_set(&out->shape, f->ndim, f->dims);
   if (s != LQ_OK)
     return lqi_fail(why, LQ_E_LAYOUT, "shape in meta overflows", NULL);
-  if (f->block_size > UINT32_MAX || f->nested_block_size > UINT32_MAX)
-    return lqi_fail(why, LQ_E_LAYOUT, "block size in meta is out of range", NULL);
+  if (f->block_size > UINT32_MAX || f->nested_block_size > UINT32_MAX || f->outliers_dropped > 1)
+    return lqi_fail(why, LQ_E_LAYOUT, "block sizes or a flag in meta are out of range", NULL);
   out->block_size = (uint32_t)f->block_size;
   out->nested_block_size = (uint32_t)f->nested_block_size;
   if (f->block_type > INT32_MAX)
