@@ -180,12 +180,13 @@ abi-dump: ## record the interface anew, on purpose
 check-faults: all ## every system call of the tool fails, is interrupted, or is its last one
 	@LQ_FAULTS=$${LQ_FAULTS:-all} sh tests/faults.sh
 
-check-oom: all ## every allocation of the tool fails
-	@LQ_OOM=$${LQ_OOM:-all} sh tests/oom.sh
-
 check-determinism: export LQ_DETERMINISM = 1
+
+check-oom: ## every allocation of the library and of the tool fails, under sanitizers
+check-threads: ## several threads, pools and forks under the thread sanitizer, and with OpenMP
 check-determinism: ## the same results from other compilers and on other machines
-	@sh tests/determinism.sh
+check-oom check-threads check-determinism:
+	@LQ_CHECK=$(@:check-%=%) sh tests/$(@:check-%=%).sh
 
 bench: $(BUILD)/quant ## measure kernels against the limits of this machine
 	@$(BUILD)/quant bench

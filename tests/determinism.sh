@@ -4,7 +4,7 @@
 # Under `make check` the program itself runs at all levels and threads of this machine, so here nothing is left to do.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-[ "${LQ_DETERMINISM:-0}" = 1 ] || { echo "asked for by make check-determinism"; exit 77; }
+[ "${LQ_CHECK:-}" = determinism ] || { echo "asked for by make check-determinism"; exit 77; }
 out=${LQ_BUILD:-$PWD/build}/determinism
 parts=${PARTS:-gcc-O0 gcc-O3 clang gcc-32 aarch64 s390x riscv64}
 unset CC CPPFLAGS CFLAGS LDFLAGS OPENMP

@@ -1,6 +1,6 @@
 /*
  * faults_wrap.c - allocation and file calls that fail on demand, linked around the whole tool with
- * -Wl,--wrap=NAME by tests/oom.sh and tests/faults.sh.
+ * -Wl,--wrap=NAME by tests/cli_oom.sh and tests/faults.sh.
  *
  * Owns: the counters. Must not know: the tool. A source file of its own: beside a caller the
  * compiler may assume that malloc changes nothing it can see. From the environment:
