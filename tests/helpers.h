@@ -119,6 +119,25 @@ static inline lq_tensor *quantize_array(int32_t dtype, uint32_t ndim, const uint
   return t;
 }
 
+/*
+ * "method=NAME" of a method of the registry that quantizes any weight by itself; 0 for one that
+ * calibrates first or cannot.
+ */
+static inline int method_options(uint32_t index, char options[64])
+{
+  lq_method_info info = {.size = sizeof info};
+  lq_quantizer *quantizer = NULL;
+  lq_status s = lq_method_info_at(index, &info);
+  CHECK(s == LQ_OK, "method %u: %d", index, s);
+  snprintf(options, 64, "method=%s", info.name);
+  lq_config *config = new_config(options);
+  s = lq_quantizer_create(config, &quantizer);
+  CHECK(s == LQ_OK || s == LQ_E_UNSUPPORTED, "%s: %d", options, s);
+  lq_quantizer_destroy(quantizer);
+  lq_config_destroy(config);
+  return s == LQ_OK && !(info.flags & LQ_METHOD_CALIBRATED);
+}
+
 /* The plane of that name; 0 if the tensor has none in that layout. */
 static inline int find_plane(const lq_tensor *t, int32_t layout, const char *name, lq_plane *out)
 {

@@ -314,11 +314,8 @@ static void test_methods(void)
       "method=affine bits=3 group_size=32 compat=gptq symmetric=0",
   };
   for (uint32_t i = 0; i < lq_method_count(); i++) {
-    char options[40];
-    lq_method_info info = {.size = sizeof info};
-    CHECK(lq_method_info_at(i, &info) == LQ_OK, "method %u", i);
-    snprintf(options, sizeof options, "method=%s", info.name);
-    if (!(info.flags & LQ_METHOD_CALIBRATED))
+    char options[64];
+    if (method_options(i, options))
       all_shapes(options);
   }
   for (size_t i = 0; i < sizeof more / sizeof *more; i++)

@@ -707,11 +707,8 @@ static void test_order_of_ends(void)
 /* A method of the registry as it comes. */
 static void walk_default(uint32_t index)
 {
-  char options[40];
-  lq_method_info info = {.size = sizeof info};
-  CHECK(lq_method_info_at(index, &info) == LQ_OK, "method %u", index);
-  snprintf(options, sizeof options, "method=%s", info.name);
-  if (!(info.flags & LQ_METHOD_CALIBRATED))
+  char options[64];
+  if (method_options(index, options))
     walk(options);
 }
 
