@@ -263,7 +263,8 @@ enum { LQ_COMPAT_NONE = 0, LQ_COMPAT_BITSANDBYTES_CPU = 1, LQ_COMPAT_GPTQ = 2 };
 /*
  * Values of LQ_KEY_NONFINITE: what to do with NaN and infinity.
  *   AUTO       ERROR; with a compat mode, PROPAGATE
- *   ERROR      LQ_E_NONFINITE, and the error text names row and column of the first one
+ *   ERROR      LQ_E_NONFINITE, and the error text names row and column of the first one; so too
+ *              where compat gptq has a scale beyond f16, which KEEP and SATURATE take as infinite
  *   SATURATE   infinities become the largest finite magnitude of their block, NaN becomes 0; the
  *              report counts them
  *   KEEP       a tensor that holds any comes back dense and unchanged (method none)

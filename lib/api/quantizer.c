@@ -176,9 +176,21 @@ static lq_status encode_planes(struct lqi_job *job)
   return s;
 }
 
+/* Weights that are not finite, or a scale that would not be. */
+static int is_refused(const struct lqi_job *job)
+{
+  return atomic_load(&job->nonfinite) != 0 || atomic_load(&job->first_overflow) != UINT64_MAX;
+}
+
 static lq_status nonfinite_error(const struct lqi_job *job, struct lqi_text *why)
 {
   uint64_t at = atomic_load(&job->first_nonfinite), cols = job->store->shape.cols;
+  if (at == UINT64_MAX) {
+    lqi_fail(why, LQ_E_NONFINITE, "a scale of row ", NULL);
+    lqi_text_add_u64(why, atomic_load(&job->first_overflow) / cols);
+    lqi_text_add(why, " is beyond f16");
+    return LQ_E_NONFINITE;
+  }
   float x = lqi_load(job->source, job->store->dtype, at);
   lqi_fail(why, LQ_E_NONFINITE, "weight [", NULL);
   lqi_text_add_u64(why, at / cols);
@@ -202,9 +214,9 @@ static lq_status run(lq_quantizer *q, const lq_tensor *weight, struct lqi_job *j
   lqi_free(&q->mem, columns.data, columns.bytes);
   if (s == LQ_OK)
     s = encode_planes(job);
-  if (s == LQ_OK && q->params.nonfinite == LQ_NONFINITE_ERROR && atomic_load(&job->nonfinite) != 0)
+  if (s == LQ_OK && q->params.nonfinite == LQ_NONFINITE_ERROR && is_refused(job))
     s = nonfinite_error(job, &q->error);
-  int keep = q->params.nonfinite == LQ_NONFINITE_KEEP && atomic_load(&job->nonfinite) != 0;
+  int keep = q->params.nonfinite == LQ_NONFINITE_KEEP && is_refused(job);
   if (s != LQ_OK || keep) {
     lqi_free(&q->mem, owned, owned_bytes);
     return s == LQ_OK ? lq_tensor_clone(&q->mem.hook, weight, out) : s;
@@ -267,6 +279,7 @@ LQ_API lq_status lq_quantizer_run(lq_quantizer *quantizer, const lq_tensor *weig
   };
   atomic_init(&job.nonfinite, 0);
   atomic_init(&job.first_nonfinite, UINT64_MAX);
+  atomic_init(&job.first_overflow, UINT64_MAX);
   lq_status s = run(q, weight, &job, out);
   if (s == LQ_E_MEMORY)
     lqi_fail(&q->error, s, "out of memory", NULL);

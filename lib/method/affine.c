@@ -239,7 +239,7 @@ static void take_ranges(struct lqi_job *job, struct piece *p, uint64_t *special)
 }
 
 /* Group by group: f32 scales, or the grid of the best range. */
-static void take_grid(const struct lqi_job *job, struct piece *p, size_t g, int special)
+static void take_grid(struct lqi_job *job, struct piece *p, size_t g, int special)
 {
   const struct lqi_params *params = job->params;
   uint64_t first = source_of(job, p, g * p->size);
@@ -250,9 +250,11 @@ static void take_grid(const struct lqi_job *job, struct piece *p, size_t g, int 
   if (params->mse != 0.0f && !is_special(p, g))
     lqi_affine_search(job, first, p->size, limit, p->lo[g], p->hi[g], &p->grid[g]);
   p->half[g] = lqi_f32_to_f16(p->grid[g].scale);
+  if (params->nested_block_size == 0 && !is_special(p, g))
+    lqi_note_overflow(job, first, p->grid[g].scale);
 }
 
-static void take_grids(const struct lqi_job *job, struct piece *p, uint64_t special)
+static void take_grids(struct lqi_job *job, struct piece *p, uint64_t special)
 {
   const struct lqi_params *params = job->params;
   if (params->compat == LQ_COMPAT_NONE && params->nested_block_size == 0 && params->mse == 0.0f) {

@@ -31,12 +31,12 @@ static void affine_put_codes(const struct lqi_store *store, uint64_t row, const 
   lqi_affine_pack_row(codes, store->shape.cols, store->bits, lqi_affine_row(store, row));
 }
 
-static void affine_put_grid(const struct lqi_job *job, uint64_t row, uint64_t group,
-                            struct lqi_grid grid)
+static void affine_put_grid(struct lqi_job *job, uint64_t row, uint64_t group, struct lqi_grid grid)
 {
   const struct lqi_store *store = job->store;
   uint64_t at = row * store->groups + group;
   if (store->nested_block_size == 0) {
+    lqi_note_overflow(job, row * store->shape.cols, grid.scale);
     lqi_affine_put_grid(store, row, group, grid);
     return;
   }

@@ -69,7 +69,7 @@ float lqi_affine_zero(float v, float most)
   return (v + 12582912.0f) - 12582912.0f;
 }
 
-/* compat gptq: f32 scales without bounds. They are f16 only in the file. */
+/* compat gptq: f32 scales, rounded to f16 when they are stored; bounded only where that is asked. */
 static struct lqi_grid reference_grid(const struct lqi_params *params, float lo, float hi)
 {
   float most = most_of(params);
@@ -79,6 +79,8 @@ static struct lqi_grid reference_grid(const struct lqi_params *params, float lo,
     hi = 1.0f;
   }
   struct lqi_grid grid = {(hi - lo) / most, (float)(1u << (params->bits - 1u))};
+  if (params->nonfinite == LQ_NONFINITE_SATURATE && grid.scale > 65504.0f)
+    grid.scale = 65504.0f;
   if (!params->symmetric)
     grid.zero = lqi_affine_zero(-lo / grid.scale, most);
   return grid;

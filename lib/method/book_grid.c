@@ -99,8 +99,7 @@ static void book_put_codes(const struct lqi_store *store, uint64_t row, const ui
     to[i / 2] = (uint8_t)(codes[i] << 4 | codes[i + 1]);
 }
 
-static void book_put_grid(const struct lqi_job *job, uint64_t row, uint64_t group,
-                          struct lqi_grid grid)
+static void book_put_grid(struct lqi_job *job, uint64_t row, uint64_t group, struct lqi_grid grid)
 {
   job->scales[row * (job->store->shape.cols / job->store->block_size) + group] = grid.scale;
 }

@@ -33,7 +33,7 @@ struct lqi_grid_ops {
   void (*put_codes)(const struct lqi_store *store, uint64_t row, const uint8_t *codes);
 
   /* A grid to its planes, or, where scales will be nested, to job->scales. */
-  void (*put_grid)(const struct lqi_job *job, uint64_t row, uint64_t group, struct lqi_grid grid);
+  void (*put_grid)(struct lqi_job *job, uint64_t row, uint64_t group, struct lqi_grid grid);
 
   /* All grids of a row, as decoding sees them. */
   void (*get_grids)(const struct lqi_store *store, const struct lqi_kernels *kern, uint64_t row,

@@ -33,6 +33,12 @@ void lqi_note_nonfinite(struct lqi_job *job, uint64_t first, uint64_t count)
   atomic_lower(&job->first_nonfinite, lowest);
 }
 
+void lqi_note_overflow(struct lqi_job *job, uint64_t first, float scale)
+{
+  if (!(scale < 65520.0f)) /* halfway to the power of two behind the largest half */
+    atomic_lower(&job->first_overflow, first);
+}
+
 float lqi_finite_absmax(const struct lqi_job *job, uint64_t first, uint64_t count)
 {
   float m = 0.0f;

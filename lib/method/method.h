@@ -105,6 +105,7 @@ struct lqi_job {
   struct lqi_store *store;
   atomic_uint_fast64_t nonfinite;
   atomic_uint_fast64_t first_nonfinite; /* flat index; UINT64_MAX: none */
+  atomic_uint_fast64_t first_overflow;  /* of a group whose scale is infinite as f16; likewise */
 
   struct lqi_text *why; /* of a failure of prepare or choose */
 
@@ -217,6 +218,10 @@ LQI_INLINE int lqi_is_finite(float x)
 /* job.c: counts the elements of source[first..first + count) that are not finite, and keeps the
  * lowest index. */
 void lqi_note_nonfinite(struct lqi_job *job, uint64_t first, uint64_t count);
+
+/* job.c: the scale of the group that begins at element `first` is stored in f16: keeps the lowest
+ * group of finite weights where that gives infinity. */
+void lqi_note_overflow(struct lqi_job *job, uint64_t first, float scale);
 
 /* job.c: the largest finite magnitude among source[first..first + count), 0 if there is none. */
 float lqi_finite_absmax(const struct lqi_job *job, uint64_t first, uint64_t count);
