@@ -75,7 +75,8 @@ evaluation := $(shell echo __FLT_EVAL_METHOD__ | $(CC) $(CFLAGS) -std=c11 -E -P 
 exact = -ffp-contract=off $(if $(filter 2,$(evaluation)),-msse2 -mfpmath=sse)
 exact += $(if $(filter 1,$(evaluation)),-fexcess-precision=fast)
 common = -std=c11 -fPIC -fvisibility=hidden $(exact) -Iinclude $(warnings)
-lib_flags = $(common) $(openmp) $(CPPFLAGS) $(CFLAGS)
+stack_usage := $(if $(findstring Free Software,$(shell $(CC) --version 2>/dev/null)),-fstack-usage)
+lib_flags = $(common) $(openmp) $(stack_usage) $(CPPFLAGS) $(CFLAGS)
 tool_flags = $(common) $(posix) $(HARDEN) $(CPPFLAGS) $(CFLAGS) -pthread
 test_flags = $(common) $(posix) $(CPPFLAGS) $(CFLAGS) -pthread
 libs = $(openmp) -lm
