@@ -111,7 +111,8 @@
  *   Memory     Every allocation goes through the lq_alloc given at creation, if one was given.
  *   Threads    Each function ends with one of: "any thread" (no shared state), "one thread per
  *              handle" (a handle that is being changed belongs to one thread at a time; const
- *              handles may be shared), or "not during others".
+ *              handles may be shared), or "not during others". A child of fork computes on the
+ *              calling thread alone where its parent has used OpenMP.
  *
  * lib/libquant.sym says which version brought a function; `make docs` and `make man` turn what
  * stands here into a page for each.

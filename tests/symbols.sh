@@ -20,12 +20,13 @@ malloc calloc realloc free aligned_alloc
 fabs fabsf sqrt sqrtf floor floorf ceil ceilf rint rintf nearbyint nearbyintf round roundf trunc truncf lrint lrintf
 exp expf exp2 exp2f log logf log2 log2f log10 log10f pow powf tanh tanhf erf erff erfc erfcf ldexp ldexpf
 frexp frexpf scalbn scalbnf fma fmaf fmin fminf fmax fmaxf fmod fmodf copysign copysignf sin cos hypot
-GOMP_.* omp_get_.* __kmpc_.* _GLOBAL_OFFSET_TABLE_ __stack_chk_fail __(memcpy|memmove|memset)_chk
+getpid GOMP_.* omp_get_.* __kmpc_.* _GLOBAL_OFFSET_TABLE_ __stack_chk_fail __(memcpy|memmove|memset)_chk
 __cpu_model __cpu_indicator_init __[a-z]*[sdt]f[0-9] __(u?div|u?mod|mul)[dt]i[34] __popcount[sd]i2 __aarch64_.*
 END
-# What may be written to: the processor's level and the cap on it, in lib/core/cpu.c, each stored atomically.
+# What may be written to, each stored atomically: the processor's level and the cap on it, in lib/core/cpu.c, and the process
+# that started OpenMP's threads, in lib/core/par.c.
 cat >"$scratch/writable" <<'END'
-detected limit
+detected limit team_owner
 END
 
 check() # TITLE, lines that must not be

@@ -1,17 +1,44 @@
 /*
  * par.c - independent tasks on the caller's pool, on OpenMP, or one after another.
  *
- * Owns: the only OpenMP pragma of the library.
+ * Owns: the only OpenMP pragma of the library, and which process may use it.
  * Must not know: tensors.
  */
 #include "par.h"
 
 #ifdef _OPENMP
 #include <omp.h>
+#include <stdatomic.h>
+#ifndef _WIN32
+#include <unistd.h>
+#endif
 #endif
 
 /* A pool of unknown width gets this many tasks at most where each needs work space of its own. */
 #define HOOK_WORKERS 16
+
+#ifdef _OPENMP
+#ifdef _WIN32
+
+static int may_start_threads(void)
+{
+  return 1;
+}
+
+#else
+
+/* The process that has started OpenMP's threads; 0: none yet. */
+static _Atomic long team_owner;
+
+/* A child of fork has none of its parent's threads, yet OpenMP would wait for them for ever. */
+static int may_start_threads(void)
+{
+  long self = (long)getpid(), owner = 0;
+  return atomic_compare_exchange_strong(&team_owner, &owner, self) || owner == self;
+}
+
+#endif
+#endif
 
 uint32_t lqi_par_workers(const struct lqi_par *par)
 {
@@ -44,7 +71,7 @@ void lqi_parallel(const struct lqi_par *par, uint32_t tasks, lq_task_fn task, vo
   if (workers > tasks)
     workers = tasks;
 #ifdef _OPENMP
-  if (workers > 1) {
+  if (workers > 1 && may_start_threads()) {
 #pragma omp parallel for schedule(static) num_threads((int)workers)
     for (uint32_t i = 0; i < tasks; i++)
       task(arg, i);
