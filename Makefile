@@ -78,7 +78,7 @@ common = -std=c11 -fPIC -fvisibility=hidden $(exact) -Iinclude $(warnings)
 stack_usage := $(if $(findstring Free Software,$(shell $(CC) --version 2>/dev/null)),-fstack-usage)
 lib_flags = $(common) $(openmp) $(stack_usage) $(CPPFLAGS) $(CFLAGS)
 tool_flags = $(common) $(posix) $(HARDEN) $(CPPFLAGS) $(CFLAGS) -pthread
-test_flags = $(common) $(posix) $(CPPFLAGS) $(CFLAGS) -pthread
+test_flags = $(common) $(posix) $(openmp) $(CPPFLAGS) $(CFLAGS) -pthread
 libs = $(openmp) -lm
 
 # Objects are made again when the flags differ from those of the last run.
