@@ -20,25 +20,16 @@ static const struct {
   int32_t key;
   const char *name;
 } keys[] = {
-    KEY(METHOD),
-    KEY(BLOCK_SIZE),
-    KEY(NESTED),
-    KEY(NESTED_BLOCK_SIZE),
-    KEY(STORAGE),
-    KEY(BITS),
-    KEY(GROUP_SIZE),
-    KEY(SYMMETRIC),
-    KEY(COMPAT),
-    KEY(NONFINITE),
-    KEY(ZERO_BORROW),
-    KEY(THRESHOLD),
-    KEY(MSE),
-    KEY(ORDER),
-    KEY(STATIC_GROUPS),
-    KEY(DAMPING),
-    KEY(INPUT_CORRECTION),
-    KEY(COMPUTE),
-    KEY(THREADS),
+    KEY(METHOD),      KEY(BLOCK_SIZE),
+    KEY(NESTED),      KEY(NESTED_BLOCK_SIZE),
+    KEY(STORAGE),     KEY(BITS),
+    KEY(GROUP_SIZE),  KEY(SYMMETRIC),
+    KEY(COMPAT),      KEY(NONFINITE),
+    KEY(ZERO_BORROW), KEY(THRESHOLD),
+    KEY(ABSMAX),      KEY(MSE),
+    KEY(ORDER),       KEY(STATIC_GROUPS),
+    KEY(DAMPING),     KEY(INPUT_CORRECTION),
+    KEY(COMPUTE),     KEY(THREADS),
 };
 
 static const struct {

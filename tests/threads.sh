@@ -16,12 +16,14 @@ run() # NAME PROGRAM [VARIABLE=VALUE...]
   shift 2
   log=$build/threads/$name.log
   # A program that waits for ever is a finding too.
-  if env "$@" timeout 300 "$program" >"$log" 2>&1; then
+  env "$@" timeout "${LQ_TIMEOUT:-1200}" "$program" >"$log" 2>&1
+  status=$?
+  if [ $status -eq 0 ]; then
     passed=$((passed + 1))
     echo "ok    $name: $(tail -n 1 "$log")"
   else
     failed=$((failed + 1))
-    echo "FAIL  $name, exit status $?:"
+    echo "FAIL  $name, exit status $status:"
     tail -n 40 "$log"
   fi
 }
