@@ -42,7 +42,7 @@ findings()
       plain = " limits.h float.h math.h stddef.h stdint.h string.h stdarg.h stdatomic.h stdbool.h stdalign.h "
       alone["lib/core/cpu.c"] = " cpuid.h sys/auxv.h "
       alone["lib/core/mem.c"] = " stdlib.h "
-      alone["lib/core/par.c"] = " omp.h "
+      alone["lib/core/par.c"] = " omp.h unistd.h "
     }
     { split($1, from, "/"); kind = substr($2, 1, 1); name = substr($2, 2); why = "" }
     from[1] == "src" && kind == "<" && name ~ /intrin\.h$|^arm_|^cpuid/ { why = "intrinsics belong to lib/kern" }

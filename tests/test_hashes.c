@@ -433,7 +433,7 @@ static void all(void)
   test_gptq();
 }
 
-/* The best level is tried with every number of threads, others with two, and all in the long run. */
+/* The best level with every number of threads, others with two; in the long run all with all. */
 static void all_threads(const char *level, int best)
 {
   static const int threads[] = {1, 3, 2, 8};

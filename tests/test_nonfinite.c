@@ -101,8 +101,7 @@ static void check_error(const char *method, const char *more, int32_t dtype, uin
 
 /* ---- saturate ---- */
 
-/* Where what lies under one scale with element `first` ends: blocks run on over rows, groups do not.
- */
+/* Where the elements under one scale with `first` end: blocks run on over rows, groups do not. */
 static int segment_end(const char *method, int first)
 {
   int row_end = first - first % COLUMNS + COLUMNS;

@@ -5,7 +5,7 @@
  * there on, until it succeeds untouched. After each failure: the status is LQ_E_MEMORY, outputs are
  * NULL or as they were, nothing is leaked, and the same call then gives the bytes that it gives
  * undisturbed. The other functions are called while no memory can be had, and ask for none; a
- * function of lib/libquant.sym that is in neither group fails the test. The allocator checks on the way that
+ * function of lib/libquant.sym that is in neither group fails the test. The allocator checks that
  * every block is released with its own size and alignment, is used by the calling thread alone, and
  * that memory is not touched outside of it. A quantizer that calibrates has seen nothing of a call
  * that failed, and gives the same codes afterwards as one that never failed.

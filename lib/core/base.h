@@ -16,7 +16,7 @@
 
 /* Results are promised to the bit: each operation has to be rounded to its own type. */
 #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0
-#error "wider arithmetic than float: add -msse2 -mfpmath=sse (32-bit x86) or -fexcess-precision=fast"
+#error "arithmetic wider than float: -msse2 -mfpmath=sse, or -fexcess-precision=fast, stops it"
 #endif
 
 #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))

@@ -69,7 +69,7 @@ float lqi_affine_zero(float v, float most)
   return (v + 12582912.0f) - 12582912.0f;
 }
 
-/* compat gptq: f32 scales, rounded to f16 when they are stored; bounded only where that is asked. */
+/* compat gptq: f32 scales, rounded to f16 when they are stored; bounded if that is asked. */
 static struct lqi_grid reference_grid(const struct lqi_params *params, float lo, float hi)
 {
   float most = most_of(params);
