@@ -317,7 +317,7 @@ static void check_getters(const gguf_file *f)
   CHECK(!gguf_need_u64(f, "absent", &u, &why) && why.kind == FAIL_NOTFOUND, "%s", why.text);
   CHECK(!gguf_opt_u64(f, "small", &u, &why) && why.kind == FAIL_FORMAT && strstr(why.text, "I8"),
         "%s", why.text);
-  CHECK(gguf_opt_f64(f, "tenth", &d, &why) && d == (double)0.1f, "%g", d);
+  CHECK(gguf_opt_f64(f, "tenth", &d, &why) && d == 0x1.99999ap-4, "%g", d);
   CHECK(gguf_opt_f64(f, "third", &d, &why) && d == 1.0 / 3, "%g", d);
   CHECK(!gguf_opt_f64(f, "yes", &d, &why) && why.kind == FAIL_FORMAT, "%s", why.text);
   CHECK(gguf_opt_bool(f, "yes", &b, &why) && b, "yes");
