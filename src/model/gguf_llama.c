@@ -219,6 +219,16 @@ static void put_u64(json_doc *d, const char *name, uint64_t value)
   json_put_i64(d, json_root(d), name, value > INT64_MAX ? INT64_MAX : (int64_t)value);
 }
 
+/* A member that found no memory is remembered by the document until someone writes it. */
+static bool check_whole(const json_doc *d, fail *why)
+{
+  buf text = {0};
+  bool ok = json_write(d, &text, true, why);
+
+  buf_free(&text);
+  return ok;
+}
+
 static bool make_config(const model *m, const shape *s, json_doc **out, fail *why)
 {
   const gguf_file *f = model_gguf(m);
@@ -245,7 +255,8 @@ static bool make_config(const model *m, const shape *s, json_doc **out, fail *wh
   json_put_bool(d, root, "attention_bias", model_find(m, "blk.0.attn_q.bias") != NULL);
   json_put_bool(d, root, "mlp_bias", model_find(m, "blk.0.ffn_up.bias") != NULL);
   return put_id(f, d, "tokenizer.ggml.bos_token_id", "bos_token_id", why) &&
-         put_id(f, d, "tokenizer.ggml.eos_token_id", "eos_token_id", why) && put_rope(m, s, d, why);
+         put_id(f, d, "tokenizer.ggml.eos_token_id", "eos_token_id", why) &&
+         put_rope(m, s, d, why) && check_whole(d, why);
 }
 
 /* ---- both ---- */
