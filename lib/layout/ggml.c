@@ -45,8 +45,8 @@ static void ggml_plane(const struct lqi_store *store, const struct lqi_text *tex
 }
 
 /* The shape of rows of blocks. One dimension of bytes leaves it open. */
-static lq_status take_shape(const lq_plane *blocks, const struct lqi_ggml_type *type,
-                            struct lqi_store *out, struct lqi_text *why)
+static lq_status shape_of_blocks(const lq_plane *blocks, const struct lqi_ggml_type *type,
+                                 struct lqi_store *out, struct lqi_text *why)
 {
   uint64_t dims[LQ_MAX_DIMS] = {0};
   if (blocks->ndim < 2)
@@ -87,7 +87,7 @@ static lq_status ggml_import(const struct lqi_import *in, struct lqi_store *out,
   }
   out->block_type = id;
   s = lqi_take_plane(in, "blocks", LQ_U8, 0, &out->plane[LQI_CODES], why);
-  return s == LQ_OK ? take_shape(blocks, type, out, why) : s;
+  return s == LQ_OK ? shape_of_blocks(blocks, type, out, why) : s;
 }
 
 const struct lqi_layout lqi_layout_ggml = {
