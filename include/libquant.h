@@ -876,7 +876,7 @@ LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, con
 LQ_API lq_status lq_compare(const lq_tensor *a, const lq_tensor *b, lq_metrics *out,
                             const lq_config *how);
 
-/* ---- Static weights, for firmware. Any thread. Since 0.1. ----
+/* ---- Static weights, for firmware ----
  *
  * Weights that lie in read-only memory as plain arrays, and products with them that take nothing
  * but the caller's memory: no allocation, file, C library, double or variable. `quant export
@@ -917,21 +917,23 @@ typedef struct lq_static {
 } lq_static;
 
 /*
- * Whether the fields agree with each other: LQ_E_ARGUMENT (a null or misaligned pointer, a method
- * or type that is none of these), LQ_E_SHAPE (bytes that are not what the shape needs),
- * LQ_E_OVERFLOW (rows * columns does not fit 32 bits), LQ_E_UNSUPPORTED (a method that was left out
- * of the build), LQ_E_VERSION. The functions below ask it first, so that none reads past an array;
- * it takes about a hundred instructions.
+ * Whether the fields of `weight` agree with each other: LQ_E_ARGUMENT (a null or misaligned
+ * pointer, a method or type that is none of these), LQ_E_SHAPE (bytes that are not what the shape
+ * needs), LQ_E_OVERFLOW (rows * columns does not fit 32 bits), LQ_E_UNSUPPORTED (a method that was
+ * left out of the build), LQ_E_VERSION (a bad size). The functions below ask it first, so that none
+ * reads past an array; it takes about a hundred instructions. Any thread.
  */
 LQ_API lq_status lq_static_check(const lq_static *weight);
 
-/* Rows first_row .. first_row + rows - 1 to out[rows * columns], the bits of lq_dequantize to f32.
- * LQ_E_SHAPE for rows that it has not. */
+/* Decodes `rows` rows of `weight` from first_row on to out[rows * columns]. They are the bits of
+ * lq_dequantize to f32. LQ_E_SHAPE for rows that it has not; else as lq_static_check. Any
+ * thread. */
 LQ_API lq_status lq_static_decode(const lq_static *weight, uint32_t first_row, uint32_t rows,
                                   float *out);
 
-/* y[rows] = W x[columns] + bias, the bits of lq_matmul. With LQ_FREESTANDING only where the target
- * has a fused multiply-add in f32. x and y do not overlap. */
+/* y[rows] = `weight` x[columns] + bias, the bits of lq_matmul. With LQ_FREESTANDING only where the
+ * target has a fused multiply-add in f32. x and y do not overlap. LQ_E_ARGUMENT and what
+ * lq_static_check gives. Any thread. */
 LQ_API lq_status lq_static_matvec(const lq_static *weight, const float *x, float *y);
 
 /*
@@ -945,7 +947,8 @@ LQ_API lq_status lq_static_matvec(const lq_static *weight, const float *x, float
  */
 enum { LQ_ROUND_DOUBLE = 1, LQ_ROUND_SINGLE = 2 };
 
-/* 0 <= multiplier, -31 <= shift <= 30; a result beyond 32 bits wraps. Other arguments give 0. */
+/* The sum `acc` by `multiplier`, 0 or above, and `shift`, -31 .. 30, with a `rounding` LQ_ROUND_*.
+ * A result beyond 32 bits wraps. Other arguments give 0. Any thread. */
 LQ_API int32_t lq_requantize(int32_t acc, int32_t multiplier, int32_t shift, int32_t rounding);
 
 /*
@@ -969,32 +972,35 @@ typedef struct lq_static_w8a8 {
   const int8_t *shift;       /* -31 .. 30 */
 } lq_static_w8a8;
 
-/* As lq_static_check; looks at every multiplier and shift. */
+/* Whether the fields of `layer` agree with each other, as lq_static_check; looks at every
+ * multiplier and shift. LQ_E_ARGUMENT, LQ_E_SHAPE, LQ_E_OVERFLOW, LQ_E_VERSION. Any thread. */
 LQ_API lq_status lq_static_check_w8a8(const lq_static_w8a8 *layer);
 
-/* y[rows] from x[columns], which do not overlap. Checks what lq_static_check_w8a8 does. */
+/* The outputs y[rows] of `layer` from x[columns], which do not overlap. LQ_E_ARGUMENT and what
+ * lq_static_check_w8a8 gives. Any thread. */
 LQ_API lq_status lq_static_matvec_w8a8(const lq_static_w8a8 *layer, const int8_t *x, int8_t *y);
 
 /*
- * The descriptor of a tensor, over the tensor's own memory, as long as that lives. Not with
+ * The descriptor of `tensor` in *out, over the tensor's own memory, as long as that lives. Not with
  * LQ_FREESTANDING. `out` comes with its size set, and has no bias. LQ_E_UNSUPPORTED for what it
  * cannot describe: other methods and bits, dense outlier columns, groups that do not follow the
- * columns; LQ_E_OVERFLOW.
+ * columns; LQ_E_OVERFLOW, LQ_E_ARGUMENT, LQ_E_VERSION (bad out->size). Any thread.
  */
 LQ_API lq_status lq_static_from_tensor(const lq_tensor *tensor, lq_static *out);
 
-/* The multiplier and shift of a factor >= 0; below 2^-32 both are 0. LQ_E_ARGUMENT for a negative
- * factor, NaN, or one of 2^30 and more. Not with LQ_FREESTANDING. */
+/* The `multiplier` and `shift` of a `factor` >= 0; below 2^-32 both are 0. LQ_E_ARGUMENT for a
+ * negative factor, NaN, or one of 2^30 and more. Not with LQ_FREESTANDING. Any thread. */
 LQ_API lq_status lq_requantize_factor(double factor, int32_t *multiplier, int32_t *shift);
 
 /*
- * A W8A8 layer from an int8 tensor without dense columns. `out` comes with size, rounding, x_scale,
- * x_zero, y_scale, y_zero, y_least and y_most set, and gets the rest; the arrays are the caller's,
- * [rows, columns] and [rows], and are written. bias: f32, or NULL. A row whose bias in units of
- * x_scale * w_scale would not fit 30 bits, since its weights are next to nothing, gets a larger
- * scale and codes to match. Not with LQ_FREESTANDING. LQ_E_UNSUPPORTED, LQ_E_ARGUMENT (also scales
- * that are not positive), LQ_E_NONFINITE (bias), LQ_E_OVERFLOW (131072 columns or more, a factor
- * x_scale * w_scale / y_scale of 2^30 or more).
+ * A W8A8 layer from an int8 `tensor` without dense columns. `out` comes with size, rounding,
+ * x_scale, x_zero, y_scale, y_zero, y_least and y_most set, and gets the rest; the arrays are the
+ * caller's: `codes` [rows, columns], `bias_out`, `multiplier` and `shift` [rows]; they are
+ * written. `bias`: f32, or NULL. A row whose bias in units of x_scale * w_scale would not fit 30
+ * bits, since its weights are next to nothing, gets a larger scale and codes to match. Not with
+ * LQ_FREESTANDING. LQ_E_UNSUPPORTED, LQ_E_ARGUMENT (also scales that are not positive),
+ * LQ_E_NONFINITE (bias), LQ_E_OVERFLOW (131072 columns or more, a factor x_scale * w_scale /
+ * y_scale of 2^30 or more). Any thread.
  */
 LQ_API lq_status lq_static_w8a8_from_tensor(const lq_tensor *tensor, const float *bias,
                                             int8_t *codes, int32_t *bias_out, int32_t *multiplier,

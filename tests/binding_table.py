@@ -25,11 +25,12 @@ NUMBERS = {
     "int64_t": "_i64",
     "uint64_t": "_u64",
     "size_t": "_size",
+    "float": "_f32",
     "double": "_f64",
     "lq_status": "_i32",
 }
 
-ADDRESSES = ("void", "float", "uint8_t", "uint16_t")  # of arrays, which numpy knows
+ADDRESSES = ("void", "float", "int8_t", "uint8_t", "uint16_t", "int32_t")  # of arrays, which numpy knows
 
 
 def class_name(struct):

@@ -127,7 +127,7 @@ none "directives between the markers"
 awk -f tests/code_only.awk "$header" >"$scratch/code"
 grep '# *include' "$scratch/code" | grep -v '<stddef.h>\|<stdint.h>' >"$scratch/found"
 none "more than stddef.h and stdint.h"
-grep -E '# *define +[A-Za-z_0-9]+\(|(^|[^a-z])(static|inline) ' "$scratch/code" >"$scratch/found"
+grep -E '# *define +[A-Za-z_0-9]+\(|(^|[^a-z_])(static|inline) ' "$scratch/code" >"$scratch/found"
 none "code in a header"
 
 echo "$passed passed, $failed failed"

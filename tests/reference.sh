@@ -76,7 +76,7 @@ if sh docs/pages.sh command "$scratch/man/quant.1" ${EMULATOR:-} "$quant"; then
   for verb in $(${EMULATOR:-} "$quant" --help | awk '/^verbs:/ { on = 1; next } on && !NF { exit } on { print $1 }'); do
     grep -qx "\.SS $verb" "$scratch/command" || fail "quant.1: no verb $verb"
     awk -v verb="$verb" '/^\.S[SH]/ { on = $0 == ".SS " verb } on' "$scratch/command" >"$scratch/part"
-    for option in $(${EMULATOR:-} "$quant" "$verb" --help | sed -n 's/^  \(-[a-zA-Z],\|   \) \(--[a-z-]*\).*/\2/p'); do
+    for option in $(${EMULATOR:-} "$quant" "$verb" --help | sed -n 's/^  \(-[a-zA-Z],\|   \) \(--[a-z][a-z0-9-]*\).*/\2/p'); do
       options=$((options + 1))
       grep -q "^\(-[a-zA-Z], \)\{0,1\}$option\( \|\$\)" "$scratch/part" || fail "quant.1: no $option of $verb"
     done

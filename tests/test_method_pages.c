@@ -192,8 +192,38 @@ static void check_keys(const lq_method_info *m)
   }
 }
 
+/* Every block type that decodes, in some row by its name. */
+static void check_types(void)
+{
+  for (int32_t type = 0; type < 64; type++) {
+    lq_ggml_type info = {.size = sizeof info};
+    if (lq_ggml_type_info(type, &info) != LQ_OK || !info.decodes || info.dtype != 0)
+      continue;
+    const char *line = strstr(page, "\n## Bits per weight\n");
+    int rows = 0;
+    while (line && (line = strchr(line + 1, '\n')) != NULL && strncmp(line + 1, "## ", 3) != 0) {
+      char cell[CELLS][CELL], got[32];
+      if (cells(line + 1, cell) < 2)
+        continue;
+      const char *at = strstr(cell[0], info.name);
+      size_t n = strlen(info.name);
+      if (at == NULL || (at[n] != 0 && at[n] != ','))
+        continue;
+      snprintf(got, sizeof got, "%.4g", 8.0 * info.bytes / info.elements);
+      CHECK(strcmp(got, cell[1]) == 0, "%s: %s bits per weight, the page says %s", info.name, got,
+            cell[1]);
+      rows++;
+    }
+    CHECK(rows == 1, "%s: %d rows of bits per weight", info.name, rows);
+  }
+}
+
 static void check_bits(const lq_method_info *m)
 {
+  if (m->flags & LQ_METHOD_DECODES) {
+    check_types();
+    return;
+  }
   static const uint64_t dims[2] = {SIDE, SIDE};
   const char *line = strstr(page, "\n## Bits per weight\n");
   int rows = 0;

@@ -428,6 +428,8 @@ static void quiet_tensor(lq_tensor *t)
 static void quiet_library(void)
 {
   lq_method_info info = {.size = sizeof info};
+  lq_ggml_type type = {.size = sizeof type};
+  CHECK(CALL(lq_ggml_type_info)(2, &type) == LQ_OK, "ggml_type_info");
   CHECK(CALL(lq_version_number)() == LQ_VERSION_NUMBER, "version_number");
   CHECK(*CALL(lq_version_string)() && *CALL(lq_build_info)(), "version_string, build_info");
   CHECK(*CALL(lq_status_string)(LQ_OK) && *CALL(lq_cpu_features)(), "status_string, features");
@@ -438,6 +440,33 @@ static void quiet_library(void)
   CHECK(CALL(lq_method_from_name)(CALL(lq_method_name)(LQ_NF4)) == LQ_NF4, "method_name");
 }
 
+/* Products in the caller's memory, of `int8`. */
+static void quiet_static(const lq_tensor *int8)
+{
+  static float x[COLUMNS], y[ROWS], row[COLUMNS];
+  static int8_t codes[ROWS * COLUMNS], shifts[ROWS], integers[COLUMNS], out[ROWS];
+  static int32_t biases[ROWS], multipliers[ROWS];
+  lq_static w = {.size = sizeof w};
+  lq_static_w8a8 layer = {.size = sizeof layer,
+                          .rounding = LQ_ROUND_SINGLE,
+                          .x_scale = 1,
+                          .y_scale = 1,
+                          .y_least = -128,
+                          .y_most = 127};
+  int32_t multiplier, shift;
+  CHECK(CALL(lq_static_from_tensor)(int8, &w) == LQ_OK, "static_from_tensor");
+  CHECK(CALL(lq_static_check)(&w) == LQ_OK, "static_check");
+  CHECK(CALL(lq_static_decode)(&w, 0, 1, row) == LQ_OK, "static_decode");
+  CHECK(CALL(lq_static_matvec)(&w, x, y) == LQ_OK, "static_matvec");
+  CHECK(CALL(lq_requantize_factor)(0.5, &multiplier, &shift) == LQ_OK, "requantize_factor");
+  CHECK(CALL(lq_requantize)(4, multiplier, shift, LQ_ROUND_DOUBLE) == 2, "requantize");
+  CHECK(CALL(lq_static_w8a8_from_tensor)(int8, NULL, codes, biases, multipliers, shifts, &layer) ==
+            LQ_OK,
+        "static_w8a8_from_tensor");
+  CHECK(CALL(lq_static_check_w8a8)(&layer) == LQ_OK, "static_check_w8a8");
+  CHECK(CALL(lq_static_matvec_w8a8)(&layer, integers, out) == LQ_OK, "static_matvec_w8a8");
+}
+
 /* The rest of the interface, while no memory can be had at all. */
 static void test_quiet(void)
 {
@@ -445,6 +474,7 @@ static void test_quiet(void)
   lq_tensor *t = NULL;
   lq_quantizer *q = NULL;
   lq_report report = {.size = sizeof report};
+  lq_tensor *int8 = quantize_array(LQ_F32, 2, dims, weights, "method=int8");
   test_in("quiet");
   CHECK(lq_config_create(&hook, &config) == LQ_OK && lq_quantizer_create(config, &q) == LQ_OK,
         "create");
@@ -455,11 +485,13 @@ static void test_quiet(void)
   quiet_config(config);
   quiet_tensor(t);
   quiet_library();
+  quiet_static(int8);
   CALL(lq_quantizer_reset)(q);
   CHECK(CALL(lq_quantizer_report)(q, &report) == LQ_E_STATE, "report");
   CALL(lq_config_destroy)(config);
   CALL(lq_quantizer_destroy)(q);
   lq_tensor_destroy(t);
+  lq_tensor_destroy(int8);
   watch.fail_at = 0;
   CHECK(watch.calls == 0, "%d allocations", (int)watch.calls);
   CHECK(watch.live_blocks == 0, "%d blocks are left", (int)watch.live_blocks);

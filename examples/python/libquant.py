@@ -55,7 +55,7 @@ __all__ = [
 # ---- the library's types and functions, as libquant.h declares them ----
 
 _i32, _u32, _i64, _u64 = ctypes.c_int32, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64
-_f64, _str, _ptr, _size = ctypes.c_double, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t
+_f32, _f64, _str, _ptr, _size = ctypes.c_float, ctypes.c_double, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t
 _POINTER = ctypes.POINTER
 
 # ---- written by tests/binding_table.py from libquant.h, not by hand ----
@@ -82,10 +82,12 @@ _LAYOUT_BITSANDBYTES = 2
 _LAYOUT_GPTQ = 3
 _LAYOUT_GPTQ_V2 = 4
 _LAYOUT_AWQ = 5
+_LAYOUT_GGML = 6
 _METHOD_BLOCKWISE = 1
 _METHOD_ROWWISE = 2
 _METHOD_GROUPWISE = 4
 _METHOD_CALIBRATED = 8
+_METHOD_DECODES = 16
 
 
 class _Alloc(ctypes.Structure):
@@ -193,6 +195,51 @@ class _KeyInfo(ctypes.Structure):
     ]
 
 
+class _Static(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("method", _i32),
+        ("rows", _u32),
+        ("columns", _u32),
+        ("bits", _u32),
+        ("block", _u32),
+        ("scale_dtype", _i32),
+        ("nested_block", _u32),
+        ("nested_offset", _f32),
+        ("codes_bytes", _u32),
+        ("scales_bytes", _u32),
+        ("zeros_bytes", _u32),
+        ("nested_scales_bytes", _u32),
+        ("reserved", _u32),
+        ("codes", _ptr),
+        ("scales", _ptr),
+        ("zeros", _ptr),
+        ("codebook", _ptr),
+        ("nested_scales", _ptr),
+        ("nested_codebook", _ptr),
+        ("bias", _ptr),
+    ]
+
+
+class _StaticW8a8(ctypes.Structure):
+    _fields_ = [
+        ("size", _u32),
+        ("rounding", _i32),
+        ("rows", _u32),
+        ("columns", _u32),
+        ("y_zero", _i32),
+        ("y_least", _i32),
+        ("y_most", _i32),
+        ("x_zero", _i32),
+        ("x_scale", _f32),
+        ("y_scale", _f32),
+        ("codes", _ptr),
+        ("bias", _ptr),
+        ("multiplier", _ptr),
+        ("shift", _ptr),
+    ]
+
+
 # name, result, arguments
 _FUNCTIONS = [
     ("lq_version_number", _i32, []),
@@ -266,15 +313,19 @@ _FUNCTIONS = [
     ("lq_matmul_transposed", _i32, [_ptr, _u64, _i32, _ptr, _u64, _i32, _ptr, _u64, _ptr]),
     ("lq_matmul_int8", _i32, [_ptr, _ptr, _ptr, _i32, _ptr, _u64, _ptr]),
     ("lq_compare", _i32, [_ptr, _ptr, _POINTER(_Metrics), _ptr]),
-    ("lq_static_check", _i32, [_ptr]),
-    ("lq_static_decode", _i32, [_ptr, _u32, _u32, _ptr]),
-    ("lq_static_matvec", _i32, [_ptr, _ptr, _ptr]),
+    ("lq_static_check", _i32, [_POINTER(_Static)]),
+    ("lq_static_decode", _i32, [_POINTER(_Static), _u32, _u32, _ptr]),
+    ("lq_static_matvec", _i32, [_POINTER(_Static), _ptr, _ptr]),
     ("lq_requantize", _i32, [_i32, _i32, _i32, _i32]),
-    ("lq_static_check_w8a8", _i32, [_ptr]),
-    ("lq_static_matvec_w8a8", _i32, [_ptr, _ptr, _ptr]),
-    ("lq_static_from_tensor", _i32, [_ptr, _ptr]),
-    ("lq_requantize_factor", _i32, [_f64, _POINTER(_i32), _POINTER(_i32)]),
-    ("lq_static_w8a8_from_tensor", _i32, [_ptr, _ptr, _ptr, _ptr, _ptr, _ptr, _ptr]),
+    ("lq_static_check_w8a8", _i32, [_POINTER(_StaticW8a8)]),
+    ("lq_static_matvec_w8a8", _i32, [_POINTER(_StaticW8a8), _ptr, _ptr]),
+    ("lq_static_from_tensor", _i32, [_ptr, _POINTER(_Static)]),
+    ("lq_requantize_factor", _i32, [_f64, _ptr, _ptr]),
+    (
+        "lq_static_w8a8_from_tensor",
+        _i32,
+        [_ptr, _ptr, _ptr, _ptr, _ptr, _ptr, _POINTER(_StaticW8a8)],
+    ),
 ]
 # ---- end of what is written ----
 

@@ -14,7 +14,7 @@ build()
 {
   case $($cc -dumpmachine)-$target in
   "$target"-*-"$target") ;;
-  x86_64-*-i386) cc="$cc -m32 -msse2" ;;
+  x86_64-*-i386) cc="$cc -m32 -msse2 -mfpmath=sse" ;;
   *-aarch64) cc=aarch64-linux-gnu-gcc ;;
   *) exit 77 ;;
   esac
