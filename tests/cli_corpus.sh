@@ -47,7 +47,7 @@ while IFS=$tab read -r name verdict kind rest; do
   check "$shown" "$verdict" dequantize "$path" -o "$out" --dtype f32 --quiet
   [ "$verdict" = accept ] || check "$shown" reject eval "$path" --tokens "$LQ_VECTORS/networks/llama.safetensors:tokens"
   [ "$verdict" = accept ] || check "$shown" reject compare "$path" "$corpus/st_ok_minimal.safetensors"
-done <"$corpus/manifest.tsv"
+done <"$corpus/manifest-safetensors.tsv"
 [ $files -gt 130 ] || die "only $files files"
 echo "$files files"
 exit $failed

@@ -42,7 +42,7 @@ static void check_corpus(void)
   char path[1024];
   size_t n;
   int rows = 0;
-  snprintf(path, sizeof path, "%s/malformed/manifest.tsv", vectors);
+  snprintf(path, sizeof path, "%s/malformed/manifest-safetensors.tsv", vectors);
   char *text = get_bytes(path, &n);
   if (!CHECK(text != NULL, "no %s", path))
     return;
