@@ -76,6 +76,6 @@ every -o dequantize "$quantized" --quiet
 every "" compare "$tiny" "$quantized"
 every "" eval "$quantized" --tokens "$ids" --ctx 24
 every "" generate "$model" --prompt The --tokens 2
-every -o quantize "$model" --method gptq --bits 4 --group-size 64 --calibration "$top/text/calibration.txt" --samples 1 --seq-len 16 --quiet
+every -o quantize "$tiny" --method gptq --include v_proj --include down_proj --group-size 32 --calibration "$ids" --samples 1 --seq-len 16 --quiet
 echo "$((runs - findings)) passed, $findings failed"
 exit $failed
