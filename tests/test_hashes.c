@@ -57,7 +57,7 @@ static void read_table(const char *folder)
     if (!CHECK(rows_known < MOST_ROWS && strlen(name) < NAME, "%s: too much", path))
       break;
     table[rows_known].hash = strtoull(line, NULL, 16);
-    snprintf(table[rows_known++].name, NAME, "%s", name);
+    memcpy(table[rows_known++].name, name, strlen(name) + 1);
   }
   fclose(f);
 }
