@@ -5,6 +5,7 @@
 #   OPENMP=0|1     threads by OpenMP; without it asked from the compiler
 #   WERROR=1       warnings stop the build
 #   HARDEN=        build the tool without hardening
+#   AMALGAMATION=1 make the libraries from the one file that `make amalgamation` writes, with no flag that it should not need
 #   V=1            show whole commands
 #   TESTS="..."    what `make check` runs: sources tests/*.c and scripts tests/*.sh
 #   JOBS=N         how many tests run at a time; without it one for each processor
@@ -26,7 +27,8 @@ all:
 
 lib_src := $(file <lib/sources.list)
 tool_src := $(file <src/sources.list)
-lib_obj := $(lib_src:%.c=$(BUILD)/%.o)
+one_file := $(BUILD)/amalgamation/libquant
+lib_obj := $(if $(filter 1,$(AMALGAMATION)),$(one_file).o,$(lib_src:%.c=$(BUILD)/%.o))
 tool_obj := $(tool_src:%.c=$(BUILD)/%.o)
 
 # Scripts first: the longest of all are among them.
@@ -82,7 +84,7 @@ test_flags = $(common) $(posix) $(openmp) $(CPPFLAGS) $(CFLAGS) -pthread
 libs = $(openmp) -lm
 
 # Objects are made again when the flags differ from those of the last run.
-flags = $(strip $(CC) : $(lib_flags) : $(tool_flags) : $(so_flags) : $(LDFLAGS))
+flags = $(strip $(AMALGAMATION) $(CC) : $(lib_flags) : $(tool_flags) : $(so_flags) : $(LDFLAGS))
 ifneq ($(flags),$(strip $(file <$(BUILD)/flags)))
 $(shell mkdir -p $(BUILD))
 $(file >$(BUILD)/flags,$(flags))
@@ -95,6 +97,17 @@ $(BUILD)/lib/%.o: lib/%.c $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(lib_flags) -MMD -MP -c -o $@ $<
+
+# LQI_PRIVATE is empty for the tests that call internal functions.
+$(one_file).o: $(one_file).c $(BUILD)/flags
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=c11 -fPIC -fvisibility=hidden -DLQI_PRIVATE= $(warnings) $(openmp) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(one_file).c: lib/amalgamate.awk lib/sources.list LICENSE $(wildcard include/*.h lib/*/*.[ch])
+	$(call say,AWK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)awk -f lib/amalgamate.awk lib/sources.list >$@
+	$(Q)cp include/libquant.h $(@D)
 
 $(BUILD)/src/%.o: src/%.c $(BUILD)/flags
 	$(call say,CC,$<)
@@ -138,6 +151,8 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libquant.a $(BUILD)/flags
 all: lib $(BUILD)/quant ## library and tool
 
 lib: $(BUILD)/libquant.a $(BUILD)/$(so) ## the library alone, static and shared
+
+amalgamation: $(one_file).c ## the library as one file: BUILD/amalgamation/libquant.c and .h
 
 demo: $(BUILD)/quant ## quantize the example model and look at the result
 	@mkdir -p $(BUILD)/demo

@@ -1,6 +1,6 @@
 #!/bin/sh
-# One compiler command builds the library, with no build system and no flag per file; and all files together as one unit do
-# as well: names of static functions are unique, no file leaves a macro behind that harms the next.
+# One compiler command builds the library, with no build system and no flag per file; from its sources, and from the one file
+# that lib/amalgamate.awk makes of them.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 scratch=$(mktemp -d) || exit 1
@@ -17,9 +17,7 @@ build() # FILES...: the shared library of them, and a program with it
   )
 }
 
-while read -r file; do
-  echo "#include \"$PWD/$file\""
-done <lib/sources.list >"$scratch/all.c"
+cp include/libquant.h "$scratch" && awk -f lib/amalgamate.awk lib/sources.list >"$scratch/libquant.c" || exit 1
 
 # shellcheck disable=SC2046 # words
-build $(cat lib/sources.list) && build "$scratch/all.c"
+build $(cat lib/sources.list) && build "$scratch/libquant.c"

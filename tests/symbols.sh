@@ -26,7 +26,7 @@ END
 # What may be written to, each stored atomically: the processor's level and the cap on it, in lib/core/cpu.c, and the process
 # that started OpenMP's threads, in lib/core/par.c.
 cat >"$scratch/writable" <<'END'
-detected limit team_owner
+cpu_detected cpu_cap team_owner
 END
 
 check() # TITLE, lines that must not be

@@ -19,6 +19,18 @@
 #error "arithmetic wider than float: -msse2 -mfpmath=sse, or -fexcess-precision=fast, stops it"
 #endif
 
+/*
+ * Products and sums are rounded one by one, but for an explicit fma. What a plain command does to a
+ * * b + c differs: clang fuses it by default, gcc unless told to follow a standard.
+ */
+#if defined(__FAST_MATH__)
+#error "libquant's results, NaN and infinity among them, need exact arithmetic: no -ffast-math"
+#elif defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__) && !defined(__STRICT_ANSI__)
+#pragma GCC optimize("fp-contract=off")
+#endif
+
 #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
 #define LQI_X86 1
 #else

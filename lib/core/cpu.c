@@ -21,8 +21,8 @@ static const char *const level_names[LQI_LEVEL_COUNT] = {
 
 /* Bits of the levels that the processor has, 0: not yet known; every writer sets the same ones. The
  * cap is a level + 1, 0: none. */
-static _Atomic unsigned detected;
-static _Atomic int limit;
+static _Atomic unsigned cpu_detected;
+static _Atomic int cpu_cap;
 
 #define BIT(level) (1u << LQI_LEVEL_##level)
 
@@ -97,10 +97,10 @@ static unsigned detect(void)
 
 static unsigned detected_levels(void)
 {
-  unsigned levels = atomic_load_explicit(&detected, memory_order_relaxed);
+  unsigned levels = atomic_load_explicit(&cpu_detected, memory_order_relaxed);
   if (levels == 0) {
     levels = detect();
-    atomic_fetch_or_explicit(&detected, levels, memory_order_relaxed);
+    atomic_fetch_or_explicit(&cpu_detected, levels, memory_order_relaxed);
   }
   return levels;
 }
@@ -112,7 +112,7 @@ int lqi_cpu_has(int level)
 
 enum lqi_level lqi_cpu_level(void)
 {
-  int level = atomic_load_explicit(&limit, memory_order_relaxed) - 1;
+  int level = atomic_load_explicit(&cpu_cap, memory_order_relaxed) - 1;
   if (level < 0)
     for (level = LQI_LEVEL_COUNT - 1; !lqi_cpu_has(level);)
       level--;
@@ -157,21 +157,21 @@ LQ_API lq_status lq_cpu_request(const char *level)
     return LQ_OK;
   if (!amx_granted())
     return LQ_E_UNSUPPORTED;
-  atomic_fetch_or_explicit(&detected, BIT(AMX), memory_order_relaxed);
+  atomic_fetch_or_explicit(&cpu_detected, BIT(AMX), memory_order_relaxed);
   return LQ_OK;
 }
 
 LQ_API lq_status lq_cpu_limit(const char *level)
 {
   if (level == NULL || strcmp(level, "max") == 0) {
-    atomic_store_explicit(&limit, 0, memory_order_relaxed);
+    atomic_store_explicit(&cpu_cap, 0, memory_order_relaxed);
     return LQ_OK;
   }
   for (int i = 0; i < LQI_LEVEL_COUNT; i++)
     if (strcmp(level, level_names[i]) == 0) {
       if (!lqi_cpu_has(i))
         return LQ_E_UNSUPPORTED;
-      atomic_store_explicit(&limit, i + 1, memory_order_relaxed);
+      atomic_store_explicit(&cpu_cap, i + 1, memory_order_relaxed);
       return LQ_OK;
     }
   return LQ_E_ARGUMENT;
