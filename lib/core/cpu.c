@@ -7,7 +7,8 @@
  */
 #include "cpu.h"
 
-#include <stdatomic.h>
+#include "atomic.h"
+
 #include <string.h>
 
 #if LQI_X86
@@ -21,8 +22,8 @@ static const char *const level_names[LQI_LEVEL_COUNT] = {
 
 /* Bits of the levels that the processor has, 0: not yet known; every writer sets the same ones. The
  * cap is a level + 1, 0: none. */
-static _Atomic unsigned cpu_detected;
-static _Atomic int cpu_cap;
+static atomic_uint cpu_detected;
+static atomic_int cpu_cap;
 
 #define BIT(level) (1u << LQI_LEVEL_##level)
 

@@ -6,6 +6,8 @@
  */
 #include "par.h"
 
+#include "atomic.h"
+
 #ifdef _OPENMP
 #include <omp.h>
 #include <stdatomic.h>
@@ -64,7 +66,7 @@ uint32_t lqi_task_count(uint64_t units, uint64_t *per_task)
 void lqi_parallel(const struct lqi_par *par, uint32_t tasks, lq_task_fn task, void *arg)
 {
   uint32_t workers = lqi_par_workers(par);
-  if (par->hook != NULL && tasks > 1) {
+  if (LQI_ATOMICS && par->hook != NULL && tasks > 1) {
     par->hook(par->user, tasks, task, arg);
     return;
   }

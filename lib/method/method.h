@@ -9,13 +9,12 @@
 #ifndef LQI_METHOD_H
 #define LQI_METHOD_H
 
+#include "../core/atomic.h"
 #include "../core/mem.h"
 #include "../core/par.h"
 #include "../core/shape.h"
 #include "../core/text.h"
 #include "../kern/kern.h"
-
-#include <stdatomic.h>
 
 struct lqi_method;
 
