@@ -14,9 +14,9 @@
 
 #define COMPAT_CHOICES "none|bitsandbytes-cpu|gptq"
 #define NONFINITE_CHOICES "auto|error|saturate|keep|propagate"
-#define ALTERNATIVE(name) "|" #name
+#define ALTERNATIVE(name, has) "|" #name
 #define METHOD_CHOICES (&(LQI_METHODS(ALTERNATIVE))[1]) /* less the bar in front */
-#define ONE_MORE(name) +1
+#define ONE_MORE(name, has) +1
 #define METHOD_COUNT (0 LQI_METHODS(ONE_MORE))
 #define MOST_BLOCK 65536
 #define MOST_GROUP (1 << 20)

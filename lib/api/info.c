@@ -80,7 +80,7 @@ LQ_API lq_status lq_ggml_type_info(int32_t type, lq_ggml_type *out)
 #define KERNELS "scalar"
 #endif
 
-#define WORD(name) " " #name
+#define WORD(name, has) LQI_IF(has, " " #name)
 #define TEXT_OF(x) #x
 #define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
 

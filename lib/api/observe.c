@@ -33,14 +33,24 @@ static lq_status wrong_pairs(lq_quantizer *q)
                   NULL);
 }
 
+LQI_INLINE int calibrates(const lq_quantizer *q)
+{
+  return LQI_HAS_GPTQ && q->params.method->observe != NULL;
+}
+
+LQI_INLINE int has_seen(const lq_quantizer *q)
+{
+  return LQI_HAS_GPTQ && q->calibration != NULL;
+}
+
 static lq_status start(lq_quantizer *q, uint64_t columns, int paired)
 {
   lqi_text_clear(&q->error);
-  if (q->params.method->observe == NULL)
+  if (!calibrates(q))
     return lqi_fail(&q->error, LQ_E_STATE, q->params.method->name, " does not calibrate");
   if (paired != wants_pairs(q))
     return wrong_pairs(q);
-  if (q->calibration != NULL)
+  if (has_seen(q))
     return q->calibration->moments.n == columns
                ? LQ_OK
                : lqi_fail(&q->error, LQ_E_SHAPE, "earlier inputs had other columns", NULL);
@@ -121,7 +131,7 @@ static lq_status observe(lq_quantizer *q, const struct inputs *in)
   lq_status s = q != NULL ? check_inputs(in) : LQ_E_ARGUMENT;
   if (s != LQ_OK)
     return s;
-  int fresh = q->calibration == NULL;
+  int fresh = !has_seen(q);
   s = start(q, in->columns, in->count > 1);
   for (uint32_t i = 0; i < in->count && s == LQ_OK; i++)
     s = check_finite(q, in, i);
@@ -154,7 +164,7 @@ LQ_API lq_status lq_quantizer_observe_pair(lq_quantizer *quantizer, uint64_t row
 
 LQ_API void lq_quantizer_reset(lq_quantizer *quantizer)
 {
-  if (quantizer == NULL)
+  if (quantizer == NULL || !has_seen(quantizer))
     return;
   lqi_calibration_destroy(quantizer->calibration);
   quantizer->calibration = NULL;
@@ -162,16 +172,15 @@ LQ_API void lq_quantizer_reset(lq_quantizer *quantizer)
 
 LQ_API uint64_t lq_quantizer_save_bytes(const lq_quantizer *quantizer)
 {
-  return quantizer != NULL && quantizer->calibration != NULL
-             ? lqi_calibration_bytes(quantizer->calibration)
-             : 0;
+  return quantizer != NULL && has_seen(quantizer) ? lqi_calibration_bytes(quantizer->calibration)
+                                                  : 0;
 }
 
 LQ_API lq_status lq_quantizer_save(const lq_quantizer *quantizer, void *out, size_t bytes)
 {
   if (quantizer == NULL || out == NULL)
     return LQ_E_ARGUMENT;
-  if (quantizer->calibration == NULL)
+  if (!has_seen(quantizer))
     return LQ_E_STATE;
   if (bytes != lqi_calibration_bytes(quantizer->calibration))
     return LQ_E_SHAPE;
@@ -186,7 +195,7 @@ LQ_API lq_status lq_quantizer_load(lq_quantizer *quantizer, const void *data, si
   if (q == NULL || data == NULL)
     return LQ_E_ARGUMENT;
   lqi_text_clear(&q->error);
-  if (q->params.method->observe == NULL)
+  if (!calibrates(q))
     return lqi_fail(&q->error, LQ_E_STATE, q->params.method->name, " does not calibrate");
   lq_status s = lqi_calibration_load(&q->mem, data, bytes, &loaded, &q->error);
   if (s == LQ_E_MEMORY)
@@ -208,9 +217,9 @@ LQ_API lq_status lq_quantizer_merge(lq_quantizer *quantizer, const lq_quantizer 
   if (q == NULL || other == NULL || q == other)
     return LQ_E_ARGUMENT;
   lqi_text_clear(&q->error);
-  if (other->calibration == NULL)
+  if (!has_seen(other))
     return LQ_OK;
-  int fresh = q->calibration == NULL;
+  int fresh = !has_seen(q);
   lq_status s =
       start(q, other->calibration->moments.n, lqi_calibration_is_paired(other->calibration));
   if (s == LQ_OK)

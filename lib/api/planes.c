@@ -106,7 +106,7 @@ static lq_status check_block_sizes(const struct lqi_store *store, struct lqi_tex
 static lq_status check_groups(const struct lqi_store *store, struct lqi_text *why)
 {
   uint64_t bytes;
-  if ((store->method->flags & LQ_METHOD_GROUPWISE) == 0)
+  if (!LQI_HAS_AFFINE || (store->method->flags & LQ_METHOD_GROUPWISE) == 0)
     return LQ_OK;
   if (!lqi_affine_has_bits(store->bits))
     return lqi_fail(why, LQ_E_LAYOUT, "bits must be 2, 3, 4 or 8", NULL);

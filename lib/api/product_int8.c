@@ -316,7 +316,7 @@ LQ_API lq_status lq_matmul_int8(const lq_tensor *weight, const lq_tensor *x, con
       (bias && y_dtype == LQ_I32))
     return LQ_E_ARGUMENT;
   const struct lqi_shape *shape = &weight->store.shape;
-  if (weight->store.method != &lqi_method_int8 || x->store.method != &lqi_method_int8)
+  if (!LQI_IS(&weight->store, INT8) || !LQI_IS(&x->store, INT8))
     return LQ_E_UNSUPPORTED;
   if (shape->cols != x->store.shape.cols)
     return LQ_E_SHAPE;

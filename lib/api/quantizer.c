@@ -50,12 +50,14 @@ static lq_status resolve(const lq_config *c, struct lqi_params *p, struct lqi_te
 {
   const struct lqi_method *m = lqi_method_by_id((int32_t)c->method);
   if (m == NULL)
-    return lqi_fail(why, LQ_E_INTERNAL, "method is not in this build", NULL);
+    return lqi_fail(why, LQ_E_UNSUPPORTED, "the method is not in this build", NULL);
   if (m->flags & LQ_METHOD_DECODES)
     return lqi_fail(why, LQ_E_UNSUPPORTED, m->name, " has no encoder: it can only be decoded");
   const struct lqi_method *storage = m;
   if (m->choose != NULL)
     storage = lqi_method_by_id(lqi_storage_of(c));
+  if (storage == NULL)
+    return lqi_fail(why, LQ_E_UNSUPPORTED, "the storage is not in this build", NULL);
   lq_status s = check_foreign(c, storage, m != storage, why);
   if (s != LQ_OK)
     return s;
@@ -111,7 +113,7 @@ LQ_API void lq_quantizer_destroy(lq_quantizer *quantizer)
   if (quantizer == NULL)
     return;
   struct lqi_mem mem = quantizer->mem;
-  lqi_calibration_destroy(quantizer->calibration);
+  lq_quantizer_reset(quantizer);
   lqi_free(&mem, quantizer, sizeof *quantizer);
 }
 
@@ -147,7 +149,7 @@ static void encode_nearest(struct lqi_job *job)
 {
   const struct lqi_method *m = job->store->method;
   encode_all(job, m->encode);
-  if (job->store->nested_block_size == 0)
+  if (!LQI_HAS_BOOK8 || job->store->nested_block_size == 0)
     return;
   lqi_nested_encode(job);
   if (m->encode_nested != NULL)

@@ -31,13 +31,20 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
-#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+/* LQ_WITHOUT_SIMD leaves the kernels in plain C. */
+#if defined(LQ_WITHOUT_SIMD) || !(defined(__GNUC__) || defined(__clang__))
+#define LQI_SIMD 0
+#else
+#define LQI_SIMD 1
+#endif
+
+#if LQI_SIMD && (defined(__x86_64__) || defined(__i386__))
 #define LQI_X86 1
 #else
 #define LQI_X86 0
 #endif
 
-#if defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__) && defined(__GNUC__)
+#if LQI_SIMD && defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
 #define LQI_NEON 1
 #else
 #define LQI_NEON 0

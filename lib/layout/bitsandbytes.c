@@ -17,7 +17,7 @@
 
 static int is_4bit(const struct lqi_store *store)
 {
-  return store->method == &lqi_method_nf4 || store->method == &lqi_method_fp4;
+  return LQI_IS(store, NF4) || LQI_IS(store, FP4);
 }
 
 /* json.dumps of the reference's dictionary: its keys in its order, ", " and ": " between. */
@@ -47,7 +47,7 @@ static uint32_t bnb_count(const struct lqi_store *store)
 {
   if (store->method == &lqi_method_none)
     return 1;
-  if (store->method == &lqi_method_int8)
+  if (LQI_IS(store, INT8))
     return store->plane[LQI_OUTLIERS].bytes == 0 ? 3 : 0;
   if (!is_4bit(store) || !lqi_is_reference_block_size(store->block_size))
     return 0;
@@ -75,8 +75,8 @@ static void bnb_plane_4bit(const struct lqi_store *store, const struct lqi_text 
     break;
   case 2: lqi_set_plane(out, "weight.quant_map", LQ_F32, 1, 16, 0, book, 16 * sizeof(float)); break;
   case 3:
-    lqi_set_plane(out, store->method == &lqi_method_nf4 ? STATE_NF4 : STATE_FP4, LQ_U8, 1,
-                  text->length, 0, text->s, text->length);
+    lqi_set_plane(out, LQI_IS(store, NF4) ? STATE_NF4 : STATE_FP4, LQ_U8, 1, text->length, 0,
+                  text->s, text->length);
     break;
   case 4:
     n = p[LQI_NESTED_SCALES].bytes;
@@ -155,6 +155,8 @@ static lq_status import_4bit(const struct lqi_import *in, const lq_plane *state,
                              struct lqi_store *out, struct lqi_text *why)
 {
   struct lqi_fields fields;
+  if (!LQI_HAS_BOOK4 || out->method == NULL)
+    return lqi_fail(why, LQ_E_UNSUPPORTED, "the method of the planes is not in this build", NULL);
   if (state->dtype != LQ_U8)
     return lqi_fail(why, LQ_E_LAYOUT, state->name, " has the wrong dtype");
   const lq_plane *weight = lqi_find_plane(in, "weight");
@@ -194,7 +196,9 @@ static lq_status import_int8(const struct lqi_import *in, const lq_plane *weight
                              struct lqi_store *out, struct lqi_text *why)
 {
   struct lqi_span format;
-  out->method = &lqi_method_int8;
+  if (!LQI_HAS_INT8)
+    return lqi_fail(why, LQ_E_UNSUPPORTED, "the method of the planes is not in this build", NULL);
+  out->method = lqi_method_by_id(LQ_INT8);
   out->dtype = LQ_F16;
   out->outliers_dropped = 1;
   lq_status s = lqi_take_plane(in, "weight", LQ_I8, 0, &out->plane[LQI_CODES], why);
@@ -221,7 +225,7 @@ static lq_status bnb_import(const struct lqi_import *in, struct lqi_store *out,
   if (nf4 != NULL && fp4 != NULL)
     return lqi_fail(why, LQ_E_LAYOUT, "two quant_state planes", NULL);
   if (nf4 != NULL || fp4 != NULL) {
-    out->method = nf4 != NULL ? &lqi_method_nf4 : &lqi_method_fp4;
+    out->method = lqi_method_by_id(nf4 != NULL ? LQ_NF4 : LQ_FP4);
     return import_4bit(in, nf4 != NULL ? nf4 : fp4, out, why);
   }
   if (weight == NULL)

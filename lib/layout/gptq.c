@@ -22,7 +22,7 @@
 
 static const char *common_obstacle(const struct lqi_store *store)
 {
-  if (store->method != &lqi_method_affine)
+  if (!LQI_IS(store, AFFINE))
     return "only affine tensors have this layout";
   if (store->nested_block_size != 0)
     return "the layout has no nested scales";

@@ -10,9 +10,10 @@
 
 const struct lqi_layout *lqi_layout_by_id(int32_t id)
 {
-  static const struct lqi_layout *const layouts[] = {&lqi_layout_native, &lqi_layout_bitsandbytes,
-                                                     &lqi_layout_gptq,   &lqi_layout_gptq_v2,
-                                                     &lqi_layout_awq,    &lqi_layout_ggml};
+  static const struct lqi_layout *const layouts[] = {
+      &lqi_layout_native, &lqi_layout_bitsandbytes,
+      LQI_IF(LQI_HAS_AFFINE, &lqi_layout_gptq, &lqi_layout_gptq_v2, &lqi_layout_awq, )
+          LQI_IF(LQI_HAS_GGML, &lqi_layout_ggml)};
   for (size_t i = 0; i < LQI_COUNT(layouts); i++)
     if (layouts[i]->id == id)
       return layouts[i];

@@ -17,7 +17,7 @@
 
 static int is_affine(const struct lqi_store *store)
 {
-  return store->method == &lqi_method_affine;
+  return LQI_IS(store, AFFINE);
 }
 
 /* Of none there are none; those of ggml lie among the codes. */
@@ -110,7 +110,7 @@ static int native_candidate(const struct lqi_store *store, const struct lqi_text
   case 1:
     if (store->method == &lqi_method_none)
       lqi_set_plane_shaped(out, "codes", store->dtype, store, &p[LQI_CODES]);
-    else if (store->method == &lqi_method_int8)
+    else if (LQI_IS(store, INT8))
       lqi_set_plane_shaped(out, "codes", LQ_I8, store, &p[LQI_CODES]);
     else
       lqi_set_plane(out, "codes", LQ_U8, 1, p[LQI_CODES].bytes, 0, p[LQI_CODES].data,
@@ -272,9 +272,9 @@ static lq_status native_import(const struct lqi_import *in, struct lqi_store *ou
     s = apply_meta(&fields, out, why);
   if (s != LQ_OK)
     return s;
-  int32_t code_dtype = out->method == &lqi_method_none   ? out->dtype
-                       : out->method == &lqi_method_int8 ? LQ_I8
-                                                         : LQ_U8;
+  int32_t code_dtype = out->method == &lqi_method_none ? out->dtype
+                       : LQI_IS(out, INT8)             ? LQ_I8
+                                                       : LQ_U8;
   s = lqi_take_plane(in, "codes", code_dtype, 0, &out->plane[LQI_CODES], why);
   if (s != LQ_OK || !has_scales(out))
     return s;
@@ -286,7 +286,7 @@ static lq_status native_import(const struct lqi_import *in, struct lqi_store *ou
     s = lqi_take_plane(in, "codebook", LQ_F32, 1, &out->plane[LQI_CODEBOOK], why);
   if (s == LQ_OK && out->nested_block_size != 0)
     s = take_nested(in, out, why);
-  if (s == LQ_OK && out->method == &lqi_method_int8)
+  if (s == LQ_OK && LQI_IS(out, INT8))
     s = take_outliers(in, out, why);
   return s;
 }

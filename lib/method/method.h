@@ -12,6 +12,7 @@
 #include "../core/atomic.h"
 #include "../core/mem.h"
 #include "../core/par.h"
+#include "../core/parts.h"
 #include "../core/shape.h"
 #include "../core/text.h"
 #include "../kern/kern.h"
@@ -113,6 +114,9 @@ struct lqi_job {
   struct lqi_calibration *calibration;
   double error, error_nearest, energy;
 };
+
+/* Is the store one of nf4: LQI_IS(store, NF4). Constant where the build is without. */
+#define LQI_IS(store, name) (LQI_HAS_##name && (store)->method->id == LQ_##name)
 
 struct lqi_block_codec;
 struct lqi_grid_ops;

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define ADDRESS_OF(name) &lqi_method_##name,
+#define ADDRESS_OF(name, has) LQI_IF(has, &lqi_method_##name, )
 
 static const struct lqi_method *const methods[] = {LQI_METHODS(ADDRESS_OF)};
 

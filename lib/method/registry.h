@@ -10,18 +10,19 @@
 
 #include "method.h"
 
-/* In the order of their ids. X(name): its vtable is lqi_method_<name>, in <name>.c. */
+/* In the order of their ids. X(name, has): its vtable is lqi_method_<name>, in <name>.c; has: 1, or
+ * what core/parts.h says of a method that a build may leave out. */
 #define LQI_METHODS(X) \
-  X(none) \
-  X(nf4) \
-  X(fp4) \
-  X(int8) \
-  X(dynamic8) \
-  X(affine) \
-  X(gptq) \
-  X(ggml)
+  X(none, 1) \
+  X(nf4, LQI_HAS_NF4) \
+  X(fp4, LQI_HAS_FP4) \
+  X(int8, LQI_HAS_INT8) \
+  X(dynamic8, LQI_HAS_DYNAMIC8) \
+  X(affine, LQI_HAS_AFFINE) \
+  X(gptq, LQI_HAS_GPTQ) \
+  X(ggml, LQI_HAS_GGML)
 
-#define LQI_DECLARE_METHOD(name) extern const struct lqi_method lqi_method_##name;
+#define LQI_DECLARE_METHOD(name, has) extern const struct lqi_method lqi_method_##name;
 LQI_METHODS(LQI_DECLARE_METHOD)
 #undef LQI_DECLARE_METHOD
 
