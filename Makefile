@@ -204,6 +204,9 @@ check-determinism: ## the same results from other compilers and on other machine
 check-oom check-threads check-determinism:
 	@LQ_CHECK=$(@:check-%=%) sh tests/$(@:check-%=%).sh
 
+check-amalgamation: $(BUILD)/tests/test_subset amalgamation ## the one file: compilers, subsets of methods, tests
+	@LQ_CHECK=amalgamation sh tests/amalgamation.sh
+
 bench: $(BUILD)/quant ## measure kernels against the limits of this machine
 	@$(BUILD)/quant bench
 

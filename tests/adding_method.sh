@@ -10,9 +10,9 @@ cd "$work"
 awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' docs/adding-a-method.md >lib/method/ternary.c
 echo lib/method/ternary.c >>lib/sources.list
 sed 's/LQ_GGML = 8$/LQ_GGML = 8, LQ_TERNARY = 9/' include/libquant.h >header && mv header include/libquant.h
-sed 's/X(ggml)$/X(ggml) X(ternary)/' lib/method/registry.h >rows && mv rows lib/method/registry.h
+sed 's/X(ggml, LQI_HAS_GGML)$/& X(ternary, 1)/' lib/method/registry.h >rows && mv rows lib/method/registry.h
 grep -q LQ_TERNARY include/libquant.h
-grep -q 'X(ternary)' lib/method/registry.h
+grep -q 'X(ternary, 1)' lib/method/registry.h
 
 cat >try.c <<'END'
 #include <libquant.h>
