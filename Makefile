@@ -51,7 +51,7 @@ so_major := libquant.so.$(major)
 so_full := libquant.so.$(version)
 relro = -Wl,-z,relro,-z,now
 no_undefined = -Wl,--no-undefined
-so_flags = -shared -Wl,-soname,$(so_major) $(relro)
+so_flags = -shared -Wl,-soname,$(so_major) -Wl,--gc-sections $(relro)
 so_flags += $(if $(sanitized),,$(no_undefined))
 so_names = -Wl,--version-script,$(BUILD)/libquant.map
 HARDEN = $(if $(sanitized)$(filter -O0,$(CFLAGS)),,-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
@@ -78,7 +78,9 @@ exact = -ffp-contract=off $(if $(filter 2,$(evaluation)),-msse2 -mfpmath=sse)
 exact += $(if $(filter 1,$(evaluation)),-fexcess-precision=fast)
 common = -std=c11 -fPIC -fvisibility=hidden $(exact) -Iinclude $(warnings)
 stack_usage := $(if $(findstring Free Software,$(shell $(CC) --version 2>/dev/null)),-fstack-usage)
-lib_flags = $(common) $(openmp) $(stack_usage) $(CPPFLAGS) $(CFLAGS)
+# In sections of their own, so that a link leaves out what nothing refers to.
+sections = -ffunction-sections -fdata-sections
+lib_flags = $(common) $(sections) $(openmp) $(stack_usage) $(CPPFLAGS) $(CFLAGS)
 tool_flags = $(common) $(posix) $(HARDEN) $(CPPFLAGS) $(CFLAGS) -pthread
 test_flags = $(common) $(posix) $(openmp) $(CPPFLAGS) $(CFLAGS) -pthread
 libs = $(openmp) -lm
@@ -203,6 +205,9 @@ check-threads: ## several threads, pools and forks under the thread sanitizer, a
 check-determinism: ## the same results from other compilers and on other machines
 check-oom check-threads check-determinism:
 	@LQ_CHECK=$(@:check-%=%) sh tests/$(@:check-%=%).sh
+
+check-consumers: all amalgamation ## programs by pkg-config, CMake, meson, and with the one file
+	@LQ_CHECK=consumers sh tests/consumers.sh
 
 check-amalgamation: $(BUILD)/tests/test_subset amalgamation ## the one file: compilers, subsets of methods, tests
 	@LQ_CHECK=amalgamation sh tests/amalgamation.sh
