@@ -90,6 +90,11 @@
  * LQ_KEY_COMPAT "gptq" computes in f32 as AutoGPTQ and GPTQModel do, and like them halves the range
  * of a symmetric group without negative weights; its scales are rounded when they are stored.
  *
+ * The library may have been compiled without some of them (LQ_WITHOUT_NF4, LQ_WITHOUT_FP4,
+ * LQ_WITHOUT_INT8, LQ_WITHOUT_DYNAMIC8, LQ_WITHOUT_AFFINE, LQ_WITHOUT_GPTQ) or without kernels
+ * beyond plain C (LQ_WITHOUT_SIMD). lq_method_from_name then gives 0 for what is missing,
+ * lq_quantizer_create and lq_tensor_from_planes give LQ_E_UNSUPPORTED.
+ *
  * Blocks run over the flattened tensor in row-major order; the last one may be short. "Nested"
  * stores the scales of a blockwise method or of affine in 8 bits too (key LQ_KEY_NESTED): 4.13
  * instead of 4.5 bits per weight for nf4 with blocks of 64.

@@ -119,6 +119,25 @@ sizes()
   done
 }
 
+# From the sources as well: the linker drops what is left out. In the long run the command too.
+from_make()
+{
+  for part in all none; do
+    macros=-DLQ_WITHOUT_SIMD
+    # shellcheck disable=SC2086
+    [ $part = all ] || macros="$macros$(without $methods)"
+    LQ_CHECK='' make --no-print-directory -j"$jobs" lib $([ "${LQ_LONG:-0}" = 1 ] && echo all) check CPPFLAGS="$macros" CFLAGS=-O1 \
+      WERROR=1 BUILD="$work/make-$part" TESTS=tests/test_subset.c >"$work/make-$part.log" 2>&1 ||
+      failed "make CPPFLAGS='$macros': $work/make-$part.log: $(tail -n 1 "$work/make-$part.log")"
+    size "$work/make-$part/libquant.so" | awk 'NR == 2 { print $1 + $2 }' >"$work/make-$part.size"
+  done
+  if [ "$(bytes make-none)" -gt 0 ] && [ $(($(bytes make-none) * 2)) -lt "$(bytes make-all)" ]; then
+    passed "libquant.so made without methods: $(bytes make-none) bytes, with all $(bytes make-all)"
+  else
+    failed "libquant.so made without methods: $(bytes make-none) bytes, with all $(bytes make-all)"
+  fi
+}
+
 # A program in C++ with the object that a C compiler made.
 from_cxx()
 {
@@ -153,6 +172,7 @@ unset MAKEFLAGS MFLAGS
   compilers | all_jobs
   subsets | all_jobs
   from_cxx
+  from_make
   sizes
   LQ_CHECK='' make --no-print-directory -j"$jobs" check AMALGAMATION=1 BUILD="$build/amalgamation/build" TESTS="$tests" \
     CFLAGS=-O1 >"$work/tests.log" 2>&1 || failed "tests on the one file: $work/tests.log: $(tail -n 1 "$work/tests.log")"
