@@ -21,8 +21,12 @@ fail()
   exit 1
 }
 
-# Below a folder of its own as a user who may write nowhere else, where the system lets one become that user.
+# First to make whatever is not yet made. Then below a folder of its own as a user who may write nowhere else, where the
+# system lets one become that user.
 nobody=
+root=$scratch/first
+make_target install || fail "make install failed"
+root=$scratch/root
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null &&
   setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$PWD/Makefile" -a -r "$build/quant"; then
   nobody="setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=$scratch TMPDIR=$scratch"
