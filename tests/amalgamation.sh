@@ -95,6 +95,22 @@ subsets()
   done
   # shellcheck disable=SC2086
   echo "none: $cc$(without $methods)"
+  [ "${LQ_LONG:-0}" != 1 ] || every_subset
+}
+
+# All 64, in plain C.
+every_subset()
+{
+  n=0
+  while [ $n -lt 64 ]; do
+    left_out= bit=1
+    for m in $methods; do
+      [ $((n / bit % 2)) -eq 0 ] || left_out="$left_out -DLQ_WITHOUT_$m"
+      bit=$((bit * 2))
+    done
+    echo "subset-$n: ${CC:-cc} -std=c11 $warnings -O1 -DLQ_WITHOUT_SIMD$left_out"
+    n=$((n + 1))
+  done
 }
 
 bytes()
