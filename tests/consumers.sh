@@ -7,7 +7,11 @@ cd "$(dirname "$0")/.." || exit 1
 build=${LQ_BUILD:?}
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
-unset MAKEFLAGS MFLAGS
+# With the variables of this run, so that nothing is made again; without its job server.
+case ${MAKEFLAGS-} in
+*'-- '*) export MAKEFLAGS="-- ${MAKEFLAGS#*-- }" ;;
+*) unset MAKEFLAGS ;;
+esac
 root=$scratch/root
 export PKG_CONFIG_PATH=$root/lib/pkgconfig LD_LIBRARY_PATH=$root/lib
 good=0 bad=0
