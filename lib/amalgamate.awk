@@ -4,6 +4,8 @@
 # no condition surrounds go to the top, once each. A macro ends with the source that defines it. Names that the
 # sources share become static, so that the compiler drops what nothing uses: a function that was static when it was
 # first declared stays so, hence only declarations in headers and constants are marked, by LQI_PRIVATE.
+#
+# The first source of the list stands alone with its headers: it is what is left with LQ_FREESTANDING.
 
 function fail(why)
 {
@@ -63,7 +65,7 @@ function include_system(line)
     put(line)
   else if (line !~ /<libquant.h>/ && !(line in hoisted)) {
     hoisted[line] = 1
-    headers = headers line "\n"
+    headers[hosted] = headers[hosted] line "\n"
   }
 }
 
@@ -156,6 +158,9 @@ function print_macro_end(   i)
   print_macro_end()
   if (depth != 0)
     fail($1 ": conditions do not end")
+  if (!hosted)
+    put("\n#ifndef LQ_FREESTANDING")
+  hosted = 1
 }
 
 END {
@@ -163,7 +168,7 @@ END {
     exit status
   banner()
   print "#include \"libquant.h\"\n"
-  printf "%s", headers
+  printf "%s#ifndef LQ_FREESTANDING\n%s#endif\n", headers[0], headers[1]
   print "\n/* Names that the parts share. The library's own tests, which call them, build with LQI_PRIVATE empty. */"
   print "#ifndef LQI_PRIVATE\n#define LQI_PRIVATE static\n#endif\n"
   print "#if defined(__GNUC__)"
@@ -171,4 +176,5 @@ END {
   print "#pragma GCC diagnostic ignored \"-Wunused-const-variable\"\n#endif"
   for (i = 1; i <= lines; i++)
     print out[i]
+  print "#endif"
 }

@@ -8,7 +8,7 @@ build=${LQ_BUILD:?}
 root=$PWD
 work=$build/amalgamation/check
 jobs=$(nproc 2>/dev/null || echo 2)
-methods="NF4 FP4 INT8 DYNAMIC8 AFFINE GPTQ"
+methods="NF4 FP4 INT8 DYNAMIC8 AFFINE GPTQ GGML"
 warnings="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wcast-align -Werror"
 
 passed()
@@ -98,11 +98,11 @@ subsets()
   [ "${LQ_LONG:-0}" != 1 ] || every_subset
 }
 
-# All 64, in plain C.
+# All 128, in plain C.
 every_subset()
 {
   n=0
-  while [ $n -lt 64 ]; do
+  while [ $n -lt 128 ]; do
     left_out= bit=1
     for m in $methods; do
       [ $((n / bit % 2)) -eq 0 ] || left_out="$left_out -DLQ_WITHOUT_$m"

@@ -37,6 +37,11 @@
 #else
 #define HAS_GPTQ 1
 #endif
+#ifdef LQ_WITHOUT_GGML
+#define HAS_GGML 0
+#else
+#define HAS_GGML 1
+#endif
 
 enum { ROWS = 32, COLUMNS = 128, MANY = 20, INPUTS = 192 };
 
@@ -52,6 +57,7 @@ static const struct method {
     {"dynamic8", LQ_DYNAMIC8, HAS_DYNAMIC8},
     {"affine", LQ_AFFINE, HAS_AFFINE},
     {"gptq", LQ_GPTQ, HAS_GPTQ},
+    {"ggml", LQ_GGML, HAS_GGML},
 };
 
 enum { METHODS = sizeof methods / sizeof *methods };

@@ -159,6 +159,8 @@ core() # NAME
       check "$1: $function: at most 8 KiB of code" [ "${bytes:-99999}" -le 8192 ]
     done
   }
+  check "$1: libquant.c" ${cross}gcc $free -O2 $options $warnings -c "$out/libquant.c" -o "$out/one.o"
+  check "$1: libquant.c: calls and variables" symbols "$out/one.o"
   [ -n "$machine" ] || return 0
   per_method "$1"
   for kind in nf4 fp4 affine int8 w8a8; do
@@ -214,6 +216,13 @@ clang_runs() # CORE BOARD
   [ "$1" != cortex-m55 ] || target=thumbv8.1m.main-none-eabihf
   runs "clang --target=$target $(options_of "$1") -O2 -fshort-enums" "$1" "$2" "$1 clang -O2"
 }
+
+# The library as one file has the same part.
+amalgamation()
+{
+  awk -f lib/amalgamate.awk lib/sources.list >"$out/libquant.c" && cp include/libquant.h "$out"
+}
+check "libquant.c" amalgamation
 
 for name in ${LQ_CORES:-cortex-m4 cortex-m55 cortex-m3 cortex-m0plus}; do
   core "$name"
