@@ -65,7 +65,7 @@ function include_system(line)
     put(line)
   else if (line !~ /<libquant.h>/ && !(line in hoisted)) {
     hoisted[line] = 1
-    headers[hosted] = headers[hosted] line "\n"
+    headers[hosted + 0] = headers[hosted + 0] line "\n"
   }
 }
 
