@@ -212,6 +212,12 @@ check-consumers: all amalgamation ## programs by pkg-config, CMake, meson, and w
 check-amalgamation: $(BUILD)/tests/test_subset amalgamation ## the one file: compilers, subsets of methods, tests
 	@LQ_CHECK=amalgamation sh tests/amalgamation.sh
 
+fuzz: ## a fuzzer on TARGET=name or all, for SECONDS=60 each; ENGINE=libfuzzer or afl (docs/fuzzing.md)
+	@sh tests/fuzz/fuzz.sh "$(or $(TARGET),all)" "$(or $(SECONDS),60)" "$(or $(ENGINE),libfuzzer)"
+
+fuzz-replay: all ## every fuzz target on its seeds and on past findings
+	@sh tests/fuzz_replay.sh
+
 bench: $(BUILD)/quant ## measure kernels against the limits of this machine
 	@$(BUILD)/quant bench
 
