@@ -158,7 +158,7 @@ static inline void fuzz_options(fuzz_in *in, char out[128])
   snprintf(out, 128, "method=%s %s %s %s threads=1", method, a, b, c);
 }
 
-/* A dense tensor of at most 24 rows of 200 columns. Half of the inputs give its bits, over and
+/* A dense tensor of at most 24 rows of 224 columns. Half of the inputs give its bits, over and
  * over; the others small numbers, and bits here and there. NULL when there is no memory. */
 static inline lq_tensor *fuzz_weight(fuzz_in *in)
 {

@@ -41,7 +41,7 @@ seeds() # TARGET FOLDER
   for input in $(inputs "$1"); do
     case $input in +*) ;; *) find "$input" -type f -size -20k ;; esac
   done | while read -r file; do cp "$file" "$2/$(echo "$file" | tr / _)"; done
-  [ -n "$(ls "$2")" ] || echo libquant >"$2/any"
+  [ -n "$(ls "$2")" ] || head -c 400 LICENSE >"$2/any"
 }
 
 with_libfuzzer() # TARGET; prints the number of executions

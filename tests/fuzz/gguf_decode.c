@@ -10,7 +10,7 @@ enum { MOST = 1 << 16 }; /* elements of a tensor that is looked at */
 
 static lq_tensor *make(const gguf_tensor *t, const void *bytes)
 {
-  lq_config *config = new_config("threads=1");
+  lq_config *config = new_config("nonfinite=propagate");
   lq_tensor *out = NULL;
   lq_ggml_type type = {.size = sizeof type};
   uint64_t dims[LQ_MAX_DIMS] = {0};

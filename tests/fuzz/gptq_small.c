@@ -5,7 +5,7 @@
  */
 #include "fuzz.h"
 
-enum { MOST_X = 48 * 200 };
+enum { MOST_X = 48 * 224 };
 
 typedef struct layer {
   lq_tensor *dense;

@@ -2,8 +2,8 @@
  * replay.c - runs a fuzz target without a fuzzer: on the files and folders given as arguments, and
  * for an argument "+N" on N inputs from a generator, the same on every machine.
  *
- * Owns: the walk, the count, which is printed last. Must not know: the target. A failed check
- * begins with the name of its input; for crashes without one, LQ_VERBOSE=1 prints each name first.
+ * Owns: the walk, the count, which is printed last. Must not know: the target. The name of each
+ * input is printed first, so that the last one is what a crash was on.
  */
 #include "fuzz.h"
 
@@ -14,9 +14,8 @@ static uint64_t inputs;
 
 static void run(const char *name, const uint8_t *data, size_t size)
 {
-  test_in("%s", name);
-  if (getenv("LQ_VERBOSE") != NULL)
-    fprintf(stderr, "%s\n", name);
+  printf("%s\n", name);
+  fflush(stdout);
   LLVMFuzzerTestOneInput(data, size);
   inputs++;
 }
