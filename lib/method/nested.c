@@ -135,6 +135,8 @@ void lqi_nested_encode(struct lqi_job *job)
 void lqi_nested_expand(const struct lqi_store *store, const struct lqi_kernels *kern,
                        uint64_t first, size_t count, float *out)
 {
+  if (count == 0) /* `out` may be NULL, which nothing may be added to */
+    return;
   struct lqi_store inner = {
       .method = &lqi_method_dynamic8, .dtype = LQ_F32, .block_size = store->nested_block_size};
   inner.shape.count = store->plane[LQI_SCALES].bytes;
