@@ -36,7 +36,7 @@ done
 printf '#include "%s"\nint LLVMFuzzerTestOneInput(const uint8_t *d, size_t n)\n{\n  (void)d;\n  CHECK(n > 1000, "short");\n  return fuzz_end();\n}\n' \
   "$PWD/tests/fuzz/fuzz.h" >"$out/failing.c"
 if $compile ${LDFLAGS-} -o "$out/failing" "$out/failing.c" "$out/replay.o" "$build/libquant.a" $openmp -lm &&
-  ! (ulimit -c 0 && "$out/failing" +1) >"$out/failing.log" 2>&1 && grep -q 'generated 0' "$out/failing.log"; then
+  ! sh -c 'ulimit -c 0; "$0" +1; exit $?' "$out/failing" >"$out/failing.log" 2>&1 && grep -q 'generated 0' "$out/failing.log"; then
   :
 else
   echo "self-test: a failing target passed"

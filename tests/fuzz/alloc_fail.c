@@ -94,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   lq_config *config = NULL;
   char options[128];
   fuzz_options(&in, options);
-  lq_tensor *dense = fuzz_weight(&in);
+  lq_tensor *dense = fuzz_weight(&in, 224);
   if (dense && fine(lq_config_create(&alloc, &config))) {
     set_options(config, options);
     work(config, &alloc, dense);

@@ -102,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   int32_t layout = (int32_t)(1 + fuzz_below(&in, 5));
   fuzz_options(&in, options);
   fuzz_in lying = in;
-  lq_tensor *dense = fuzz_weight(&in), *q = dense ? fuzz_quantize(dense, options) : NULL;
+  lq_tensor *dense = fuzz_weight(&in, 224), *q = dense ? fuzz_quantize(dense, options) : NULL;
   if (q && lq_tensor_convert(NULL, q, layout, &t) == LQ_OK)
     s.n = lq_tensor_plane_count(t, layout);
   for (uint32_t i = 0; i < s.n && CHECK(s.n <= PLANES, "%u planes", s.n); i++) {

@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   char options[128];
   uint64_t m = 1 + fuzz_below(&in, ROWS), seed = fuzz_u8(&in);
   fuzz_options(&in, options);
-  lq_tensor *dense = fuzz_weight(&in), *t = dense ? fuzz_quantize(dense, options) : NULL;
+  lq_tensor *dense = fuzz_weight(&in, 224), *t = dense ? fuzz_quantize(dense, options) : NULL;
   float *w = t ? decode(t, LQ_F32) : NULL;
   if (w && finite(w, tensor_elements(t))) {
     product p = {.t = t, .w = w, .m = m, .n = lq_tensor_dim(t, 0), .k = lq_tensor_dim(t, 1)};

@@ -5,7 +5,7 @@
  */
 #include "fuzz.h"
 
-enum { MOST_X = 48 * 224 };
+enum { MOST_COLUMNS = 96, MOST_X = 48 * MOST_COLUMNS };
 
 typedef struct layer {
   lq_tensor *dense;
@@ -87,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   options_of(&in, &l);
   uint64_t seed = fuzz_u8(&in);
   l.rows = 1 + fuzz_below(&in, 48);
-  l.dense = fuzz_weight(&in);
+  l.dense = fuzz_weight(&in, MOST_COLUMNS);
   l.columns = l.dense ? lq_tensor_dim(l.dense, 1) : 0;
   if (!l.dense || l.rows * l.columns > MOST_X)
     exit(2);

@@ -17,7 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (spec_read(&s, d, &why)) {
       CHECK(s.layers <= SPEC_LAYERS_MAX && s.heads > 0 && s.kv_heads > 0, "layers, heads");
       for (uint64_t i = 0; i < s.layers; i++)
-        (void)(spec_window(&s, i) + (uint64_t)spec_score_scale(&s, i));
+        CHECK(spec_score_scale(&s, i) > 0 && spec_score_scale(&s, i) <= 1,
+              "layer %llu, window %llu", (unsigned long long)i,
+              (unsigned long long)spec_window(&s, i));
     } else {
       CHECK(why.text[0] != 0, "no reason");
     }

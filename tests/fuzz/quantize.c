@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   uint32_t mode = fuzz_u8(&in) & 3;
   fuzz_options(&in, options);
   snprintf(words, sizeof words, "%s %s", options, nonfinite[mode]);
-  lq_tensor *dense = fuzz_weight(&in);
+  lq_tensor *dense = fuzz_weight(&in, 224);
   if (dense == NULL)
     return fuzz_end();
   lq_cpu_limit("scalar");
