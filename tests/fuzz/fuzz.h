@@ -158,8 +158,9 @@ static inline void fuzz_options(fuzz_in *in, char out[128])
   snprintf(out, 128, "method=%s %s %s %s threads=1", method, a, b, c);
 }
 
-/* A dense tensor of at most 24 rows and `most` columns, a multiple of 32 below 257. Half of the inputs give its bits, over and
- * over; the others small numbers, and bits here and there. NULL when there is no memory. */
+/* A dense tensor of at most 24 rows and `most` columns, a multiple of 32 below 257. Half of the
+ * inputs give its bits, over and over; the others small numbers, and bits here and there. NULL when
+ * there is no memory. */
 static inline lq_tensor *fuzz_weight(fuzz_in *in, uint32_t most)
 {
   uint32_t kind = fuzz_u8(in), rows = 1 + fuzz_below(in, 24), columns = 1 + fuzz_below(in, most);
