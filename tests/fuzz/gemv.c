@@ -48,7 +48,9 @@ static void check_element(const product *p, uint64_t i, uint64_t j, double y)
     size += fabs(a * b);
     off += fabs(b) * most_x + fabs(a) * most_w;
   }
-  double bound = size * ((double)p->k + 8) * 0x1p-24 + 1e-37 + (p->fast ? off * part : 0);
+  double bound = size * ((double)p->k + 8) * 0x1p-24 + 1e-37;
+  if (p->fast)
+    bound += off * part + (double)(p->k / 64 + 1) * 0x1p-115;
   if (size < 1e36 && off < 1e36) /* else f32 may overflow on the way */
     CHECK(fabs(y - sum) <= bound, "[%llu, %llu]: %.9g instead of %.9g, bound %g, fast %d",
           (unsigned long long)i, (unsigned long long)j, y, sum, bound, p->fast);

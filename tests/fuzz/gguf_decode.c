@@ -29,7 +29,8 @@ static lq_tensor *make(const gguf_tensor *t, const void *bytes)
       {.size = sizeof *p, .dtype = LQ_I32, .bytes = 4, .name = "type", .data = &t->type}};
   memcpy(p[0].dims, t->as.shape, sizeof p[0].dims);
   lq_status s = lq_tensor_from_planes(config, LQ_LAYOUT_GGML, p, 2, t->as.ndim, dims, 0, &out);
-  CHECK((s == LQ_OK) == (type.decodes != 0), "%s: %d %s", type.name, s,
+  /* An empty tensor may have dimensions whose product no size can hold. */
+  CHECK((s == LQ_OK) == (type.decodes != 0) || t->as.bytes == 0, "%s: %d %s", type.name, s,
         lq_config_error_text(config));
   lq_config_destroy(config);
   return out;
