@@ -1,0 +1,328 @@
+/*
+ * files_faults.c - every allocation and every system call of src/files fails, one after the other,
+ * once and from there on: the caller is told with the right kind, and nothing leaks or is left on
+ * the disk. Calls that are interrupted are made again. Built and started by tests/files_faults.sh,
+ * which links the functions below in the place of libc's.
+ *
+ * Owns: the counter of calls, a scenario for each part of src/files. Must not know: the commands.
+ */
+#include "test_files.h"
+
+#include "../src/files/job.h"
+#include "../src/files/journal.h"
+#include "../src/files/model.h"
+#include "../src/files/shard_index.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/file.h>
+#include <sys/statvfs.h>
+
+/* ---- calls that fail ---- */
+
+enum mode { NOTHING, MEMORY, SYSTEM, INTERRUPTED };
+
+static enum mode mode;
+static _Atomic long calls, live;
+static long fail_at;
+static bool onward;
+
+static bool fails(enum mode kind, int error)
+{
+  if (mode != kind)
+    return false;
+  long k = atomic_fetch_add(&calls, 1) + 1;
+  if (k != fail_at && !(onward && k > fail_at))
+    return false;
+  errno = error;
+  return true;
+}
+
+static void *counted(void *p)
+{
+  live += p != NULL && mode != NOTHING;
+  return p;
+}
+
+/* name, what it returns, parameters, arguments: a call of the system that gives -1 */
+#define CALLS(X) \
+  X(fstat64, int, (int fd, void *st), (fd, st)) \
+  X(fstatat64, int, (int fd, const char *name, void *st, int flags), (fd, name, st, flags)) \
+  X(lstat64, int, (const char *name, void *st), (name, st)) \
+  X(stat64, int, (const char *name, void *st), (name, st)) \
+  X(openat64, int, (int fd, const char *name, int flags, int bits), (fd, name, flags, bits)) \
+  X(open64, int, (const char *name, int flags, int bits), (name, flags, bits)) \
+  X(flock, int, (int fd, int what), (fd, what)) \
+  X(ftruncate64, int, (int fd, off_t bytes), (fd, bytes)) \
+  X(fchmod, int, (int fd, mode_t bits), (fd, bits)) \
+  X(mkdir, int, (const char *name, mode_t bits), (name, bits)) \
+  X(mkdirat, int, (int fd, const char *name, mode_t bits), (fd, name, bits)) \
+  X(rename, int, (const char *from, const char *to), (from, to)) \
+  X(renameat2, int, (int a, const char *from, int b, const char *to, unsigned flags), \
+    (a, from, b, to, flags)) \
+  X(statvfs64, int, (const char *name, void *st), (name, st))
+
+/* The same, and calls that are made again after an interruption. */
+#define MOVES(X) \
+  X(pread64, ssize_t, (int fd, void *to, size_t n, off_t at), (fd, to, n, at)) \
+  X(pwrite64, ssize_t, (int fd, const void *from, size_t n, off_t at), (fd, from, n, at)) \
+  X(fsync, int, (int fd), (fd))
+
+#define DEFINE_CALL(name, type, parameters, arguments) \
+  type __real_##name parameters; \
+  type __wrap_##name parameters; \
+  type __wrap_##name parameters \
+  { \
+    return fails(SYSTEM, EIO) ? -1 : __real_##name arguments; \
+  }
+#define DEFINE_MOVE(name, type, parameters, arguments) \
+  type __real_##name parameters; \
+  type __wrap_##name parameters; \
+  type __wrap_##name parameters \
+  { \
+    return fails(SYSTEM, EIO) || fails(INTERRUPTED, EINTR) ? -1 : __real_##name arguments; \
+  }
+#define DEFINE_POINTER(name, type, parameters, arguments, kind, error, made) \
+  type __real_##name parameters; \
+  type __wrap_##name parameters; \
+  type __wrap_##name parameters \
+  { \
+    return fails(kind, error) ? NULL : made(__real_##name arguments); \
+  }
+
+CALLS(DEFINE_CALL)
+MOVES(DEFINE_MOVE)
+DEFINE_POINTER(readdir64, void *, (DIR * dir), (dir), SYSTEM, EIO, )
+DEFINE_POINTER(fdopendir, DIR *, (int fd), (fd), SYSTEM, EIO, )
+DEFINE_POINTER(opendir, DIR *, (const char *name), (name), SYSTEM, EIO, )
+DEFINE_POINTER(malloc, void *, (size_t bytes), (bytes), MEMORY, ENOMEM, counted)
+DEFINE_POINTER(calloc, void *, (size_t n, size_t bytes), (n, bytes), MEMORY, ENOMEM, counted)
+DEFINE_POINTER(strdup, char *, (const char *text), (text), MEMORY, ENOMEM, counted)
+DEFINE_POINTER(strndup, char *, (const char *text, size_t n), (text, n), MEMORY, ENOMEM, counted)
+
+void *__real_realloc(void *p, size_t bytes);
+void *__wrap_realloc(void *p, size_t bytes);
+void *__wrap_realloc(void *p, size_t bytes)
+{
+  if (fails(MEMORY, ENOMEM))
+    return NULL;
+  return p == NULL ? counted(__real_realloc(p, bytes)) : __real_realloc(p, bytes);
+}
+
+void __real_free(void *p);
+void __wrap_free(void *p);
+void __wrap_free(void *p)
+{
+  live -= p != NULL && mode != NOTHING;
+  __real_free(p);
+}
+
+/* ---- scenarios: true, or false and why ---- */
+
+static char vectors[512];
+
+static const char *vector(const char *name)
+{
+  static char path[1024];
+  snprintf(path, sizeof path, "%s/%s", vectors, name);
+  return path;
+}
+
+static bool json(fail *why)
+{
+  json_doc *d = NULL, *fresh = NULL;
+  buf text = {0};
+  bool ok =
+      json_read(&d, AT_FDCWD, at("in.json"), "in.json", why) && json_new(&fresh, "fresh.json", why);
+  if (ok) {
+    json_id list = json_put_array(d, json_put_object(d, json_root(d), "object"), "list");
+    for (int i = 0; i < 40; i++)
+      json_put_i64(d, list, NULL, i);
+    json_put_string(d, json_root(d), "text", "\x01\xff");
+    ok = json_write(d, &text, true, why) && json_write(fresh, &text, false, why);
+  }
+  buf_free(&text);
+  json_free(fresh);
+  json_free(d);
+  return ok;
+}
+
+static bool written(const char *path, fail *why)
+{
+  static const st_pair format = {"format", "pt"};
+  st_tensor t[2] = {{.name = "a", .dtype = ST_F16, .ndim = 2, .shape = {1, 2}},
+                    {.name = "b", .dtype = ST_I8, .ndim = 1, .shape = {4}}};
+  st_writer *w = NULL;
+  out_file *out = NULL;
+  bool ok = st_writer_plan(&w, t, 2, &format, 1, path, why) &&
+            out_file_create(&out, path, true, why) && st_writer_start(w, out, why) &&
+            st_writer_write(w, 0, 0, "1234", 4, why) && st_writer_write(w, 1, 0, "5678", 4, why) &&
+            st_writer_finish(w, why) && out_file_commit(&out, why);
+  out_file_abort(out);
+  st_writer_free(w);
+  return ok;
+}
+
+static bool safetensors_write(fail *why)
+{
+  return written(at("work/new.safetensors"), why);
+}
+
+static bool safetensors_read(fail *why)
+{
+  st_file *f = NULL;
+  st_stamp stamp;
+  char bytes[4];
+  bool ok = st_open(&f, at("in.safetensors"), why) &&
+            st_read(f, st_at(f, 1), 0, bytes, sizeof bytes, why) && st_stamp_of(f, &stamp, why);
+  st_close(f);
+  return ok;
+}
+
+static bool one_model(const char *path, fail *why)
+{
+  model *m = NULL;
+  bool ok = model_open(&m, path, why);
+  model_close(m);
+  return ok;
+}
+
+static bool models(fail *why)
+{
+  return one_model(vector("sharded"), why) &&
+         one_model(vector("sharded/model.safetensors.index.json"), why) &&
+         one_model(at("in.safetensors"), why) && one_model(vector("gguf/llama-q5_0.gguf"), why) &&
+         one_model(vector("checkpoints/tiny-llama-bf16"), why);
+}
+
+static bool gguf_values(fail *why)
+{
+  gguf_file *f = NULL;
+  bool ok = gguf_open(&f, vector("gguf/llama-q5_0.gguf"), why);
+  for (size_t i = 0; ok && i < gguf_key_count(f); i++) {
+    const gguf_value *v = gguf_key_at(f, i);
+    gguf_array a = {0};
+    char *text = NULL;
+    size_t length;
+    ok = gguf_text(f, v, 0, &text, &length, why) &&
+         (v->type != GGUF_ARRAY || gguf_load(f, v->key, (gguf_type)v->item, &a, why));
+    gguf_array_free(&a);
+    free(text);
+    text = NULL;
+    ok = ok && (v->type != GGUF_STRING || gguf_opt_string(f, v->key, &text, why));
+    free(text);
+  }
+  gguf_close(f);
+  return ok;
+}
+
+static bool index_text(fail *why)
+{
+  shard_index *x = NULL;
+  buf b = {0};
+  index_entry entries[] = {{"d.w", "two"}, {"a.w", "one"}};
+  bool ok = index_read(&x, AT_FDCWD, vector("sharded/model.safetensors.index.json"), "x", why) &&
+            index_write(&b, entries, 2, 8, 16, why);
+  buf_free(&b);
+  index_free(x);
+  return ok;
+}
+
+static bool folder(fail *why)
+{
+  out_folder *to = NULL;
+  out_file *file = NULL;
+  int fd = -1;
+  bool ok = out_check_distinct(at("in.json"), at("work/folder"), why) &&
+            out_folder_create(&to, at("work/folder"), NULL, true, why) &&
+            out_folder_put(to, "config.json", "{}", 2, why) &&
+            out_folder_copy(to, AT_FDCWD, at("in.json"), "in.json", why);
+  /* A path is no plain name, so that the copy above is refused; one that is: */
+  if (!ok && why->kind == FAIL_USAGE)
+    ok = out_file_create_in(&file, to, "part", why) && out_append(file, "part", 4, why) &&
+         out_reserve(file, 4, why) && out_file_commit(&file, why) &&
+         out_nameless(&fd, at("work/x"), why) && out_folder_sync(to, why) &&
+         out_folder_commit(&to, why);
+  out_space(at("work/x"));
+  if (fd >= 0)
+    close(fd);
+  out_file_abort(file);
+  out_folder_abort(to);
+  return ok;
+}
+
+static bool journal_of(const char *path, fail *why)
+{
+  journal *j = NULL;
+  buf text = {0};
+  buf_text(&text, "a record");
+  bool ok = journal_open(&j, path, false, why) && journal_add(j, &text, why);
+  journal_close(j);
+  buf_free(&text);
+  return ok;
+}
+
+static bool journals(fail *why)
+{
+  return journal_of(at("work/journal"), why) && journal_of(at("work/journal"), why);
+}
+
+static const struct scenario {
+  const char *name;
+  bool (*run)(fail *why);
+} scenarios[] = {
+    {"json", json},
+    {"safetensors written", safetensors_write},
+    {"safetensors read", safetensors_read},
+    {"models", models},
+    {"gguf values", gguf_values},
+    {"index", index_text},
+    {"folder", folder},
+    {"journals", journals},
+};
+
+/* ---- each call of each scenario ---- */
+
+/* Whether call k was reached. */
+static bool run(const struct scenario *s, enum mode kind, long k, bool from_there_on)
+{
+  fail why = {0};
+  remove_all(at("work"));
+  calls = live = 0;
+  fail_at = k;
+  onward = from_there_on;
+  mode = kind;
+  bool ok = s->run(&why);
+  mode = NOTHING;
+  test_in("%s, call %ld%s, kind %d", s->name, k, onward ? "+" : "", (int)kind);
+  CHECK(live == 0, "%ld blocks leaked", live);
+  CHECK(ok || (why.kind != FAIL_NONE && why.text[0] != 0), "no reason");
+  if (calls < k || kind == INTERRUPTED)
+    CHECK(ok, "%s", why.text);
+  else if (kind == MEMORY)
+    CHECK(ok || why.kind == FAIL_NOMEM, "%s", why.text);
+  test_in("%s", "");
+  return calls >= k;
+}
+
+int main(int argc, char **argv)
+{
+  fail why = {0};
+  snprintf(vectors, sizeof vectors, "%s", test_vectors(argc, argv));
+  scratch_make();
+  CHECK(mkdir(at("work"), 0700) == 0, "mkdir");
+  put_text(at("in.json"), "{\"a\": [1, 2.5, \"x\\u00e9\"], \"b\": {\"c\": null}}");
+  CHECK(written(at("in.safetensors"), &why), "%s", why.text);
+  for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+    for (int kind = MEMORY; kind <= INTERRUPTED; kind++) {
+      long k = 1;
+      while (run(&scenarios[i], (enum mode)kind, k, false)) {
+        if (kind != INTERRUPTED)
+          run(&scenarios[i], (enum mode)kind, k, true);
+        k++;
+      }
+    }
+  remove_all(at("work"));
+  scratch_remove();
+  return test_end();
+}

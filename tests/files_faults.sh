@@ -1,0 +1,20 @@
+#!/bin/sh
+# tests/files_faults.c, linked with src/files so that its functions stand before those of libc.
+set -u
+: "${LQ_BUILD:?}" "${LQ_VECTORS:?}"
+program=$LQ_BUILD/tests/files_faults
+wrapped=
+for name in malloc calloc realloc free strdup strndup fstat64 fstatat64 lstat64 stat64 openat64 open64 flock ftruncate64 fchmod \
+  mkdir mkdirat rename renameat2 statvfs64 pread64 pwrite64 fsync readdir64 fdopendir opendir; do
+  wrapped="$wrapped -Wl,--wrap=$name"
+done
+openmp=
+[ "${OPENMP:-0}" != 1 ] || openmp=-fopenmp
+mkdir -p "$LQ_BUILD/tests"
+# shellcheck disable=SC2086,SC2046 # words
+${CC:-cc} -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude ${CPPFLAGS:-} ${CFLAGS:-} ${LDFLAGS:-} $wrapped -pthread \
+  -o "$program" "${0%/*}/files_faults.c" $(find "$LQ_BUILD/src/files" -name '*.o') "$LQ_BUILD/libquant.a" $openmp -lm || {
+  echo "calls of this libc cannot be replaced"
+  exit 77
+}
+exec "$program"
