@@ -87,10 +87,10 @@ static lq_status widened(lq_quantizer *q, const struct inputs *in)
   uint64_t piece = lqi_min_u64(in->rows, ROWS) * columns;
   uint64_t bytes = in->count * piece * sizeof(float);
   float *wide = lqi_alloc(&q->mem, bytes);
-  struct lqi_row_pairs rows = {wide, in->count > 1 ? wide + piece : NULL, columns, columns};
   lq_status s = LQ_OK;
   if (wide == NULL)
     return lqi_fail(&q->error, LQ_E_MEMORY, "out of memory", NULL);
+  struct lqi_row_pairs rows = {wide, in->count > 1 ? wide + piece : NULL, columns, columns};
   for (uint64_t i = 0, n; i < in->rows && s == LQ_OK; i += n) {
     n = lqi_min_u64(ROWS, in->rows - i);
     for (uint32_t which = 0; which < in->count; which++)

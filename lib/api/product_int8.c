@@ -290,9 +290,10 @@ static lq_status multiply_int8_tiles(const struct lqi_mem *mem, const struct lqi
                          .store = store_int8};
   const uint64_t rooms = lqi_tiles_tasks(&t, par) * sizeof *p->rooms,
                  bytes = rooms + packed + LQI_TILE_ROWS * row;
-  uint8_t *space = lqi_alloc(mem, bytes), *x = space + rooms;
+  uint8_t *space = lqi_alloc(mem, bytes);
   if (space == NULL)
     return LQ_E_MEMORY;
+  uint8_t *x = space + rooms;
   /* What a short band leaves out is computed too: it must be numbers. */
   memset(space, 0, (size_t)rooms);
   p->rooms = (struct int8_room *)(void *)space;

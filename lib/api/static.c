@@ -356,7 +356,7 @@ static uint32_t static_whole(const lq_static *w, const struct static_row *r, uin
 static void static_part(const lq_static *w, const struct static_row *r, uint32_t c, uint32_t n,
                         const float *x, float *sums)
 {
-  float value[8];
+  float value[8] = {0};
   for (uint32_t i = 0; i < STATIC_PIECE; i++) {
     if (i % 8 == 0 && i < n)
       static_span(w, r, c + i, n - i < 8 ? n - i : 8, value);
@@ -405,6 +405,7 @@ LQ_API lq_status lq_static_matvec(const lq_static *w, const float *x, float *y)
 #define STATIC_ROWS 4u
 
 /* What C leaves to the implementation, and every one that this is compiled with has. */
+/* cppcheck-suppress shiftNegativeLHS; the very thing that is asserted */
 _Static_assert(-3 >> 1 == -2, "right shifts of negative integers are arithmetic");
 
 static int32_t static_wrap(uint64_t v)

@@ -183,6 +183,7 @@ static lq_status take_matrix(const struct lqi_import *in, const char *name, int3
     s = lqi_take_plane(in, name, dtype, 0, span, why);
   else
     *span = (struct lqi_span){(void *)(uintptr_t)(*plane)->data, (*plane)->bytes};
+  /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): lqi_take_plane() fails without a plane */
   if (s == LQ_OK && ((*plane)->ndim != 2 || (*plane)->bytes == 0))
     return lqi_fail(why, LQ_E_LAYOUT, name, " must be a matrix that is not empty");
   return s;
@@ -216,6 +217,7 @@ static int32_t scale_dtype_for(const struct lqi_span *scales, int32_t dtype)
   if (dtype == LQ_F16)
     return LQ_F16;
   uint32_t size = lqi_dtype_size(dtype);
+  /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the type of a plane of floats */
   for (uint64_t i = 0; i < scales->bytes / size; i++) {
     float x = lqi_load_unaligned(scales->data, dtype, i);
     if (!(lqi_f16_to_f32(lqi_f32_to_f16(x)) == x))

@@ -266,11 +266,11 @@ lq_status lqi_moments_merge(struct lqi_moments *h, const struct lqi_moments *fro
 {
   size_t n = h->n, bytes = 2 * n * sizeof(float);
   float *row = lqi_alloc(&h->mem, bytes);
+  if (row == NULL)
+    return LQ_E_MEMORY;
   struct lqi_row_pairs last = {row, h->cross != NULL ? row + n : NULL, n, n};
   struct moments_pair pair = {h->sum, from->sum, lqi_lower_at(h->padded, 0)};
   struct moments_pair square = {h->cross, from->cross, h->padded * h->padded};
-  if (row == NULL)
-    return LQ_E_MEMORY;
   lqi_moments_flush(h, par);
   lqi_run(par, pair.elements, lqi_ceil_div(pair.elements, MERGE_PIECE), moments_join, &pair);
   if (h->cross != NULL)

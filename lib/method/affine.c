@@ -486,7 +486,7 @@ static int affine_strip(const struct lqi_store *store, const struct lqi_kernels 
       .grid_step = (size_t)step,
       .numbers = 2,
       .group = (size_t)group,
-      .book = store->bits < 8 ? affine_book[store->bits - 2] : NULL,
+      .book = store->bits == 8 ? NULL : affine_book[store->bits - 2],
   };
   return store->bits == 8   ? LQI_FORM_U8
          : store->bits == 4 ? LQI_FORM_LOW4

@@ -198,6 +198,7 @@ static bool measure(evaluation *e, eval_side *side, perplexity *p, const char *t
   p->windows = &e->windows;
   p->bos = e->options->bos ? (int32_t)n->spec.bos : -1;
   p->done = window_done;
+  /* cppcheck-suppress autoVariables; used until perplexity_run() returns, below */
   p->user = &bar;
   start = common_seconds();
   progress_start(&bar, title, all_tokens(&e->windows), hidden(e));

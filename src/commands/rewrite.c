@@ -59,6 +59,7 @@ static bool add_entry(rewrite *r, const st_tensor *t, const char *shard, fail *w
     return fail_memory(why, shard);
   memcpy(name, t->name, n);
   r->entries[r->count++] = (index_entry){name, shard};
+  /* cppcheck-suppress memleak; the entry owns it, finish() frees it */
   return true;
 }
 

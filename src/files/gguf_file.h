@@ -35,8 +35,8 @@ static inline uint64_t gguf_integer(const unsigned char *p, unsigned bytes)
 {
   uint64_t v = 0;
 
-  while (bytes-- > 0)
-    v = v << 8 | p[bytes];
+  for (; bytes > 0; bytes--)
+    v = v << 8 | p[bytes - 1];
   return v;
 }
 

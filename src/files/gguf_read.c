@@ -317,8 +317,8 @@ static bool read_dimensions(reader *r, gguf_tensor *t, fail *why)
   if (n > GGUF_DIMS_MAX)
     return bad_tensor(r, at, t, FAIL_LIMIT, "more than 4 dimensions", why);
   t->as.ndim = (unsigned)n;
-  for (unsigned i = t->as.ndim; i-- > 0;)
-    if (!take_integer(r, 8, &t->as.shape[i], "a tensor's dimensions", why))
+  for (unsigned i = t->as.ndim; i > 0; i--)
+    if (!take_integer(r, 8, &t->as.shape[i - 1], "a tensor's dimensions", why))
       return false;
   return true;
 }

@@ -260,6 +260,7 @@ bool gguf_opt_string(const gguf_file *f, const char *key, char **out, fail *why)
     return wrong_type(f, v, "STRING", why);
   if (!gguf_text(f, v, 0, out, &length, why))
     return false;
+  /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): gguf_text() sets it, or fails */
   if (strlen(*out) == length)
     return true;
   free(*out);

@@ -149,11 +149,12 @@ bool job_folder_sweep(const char *folder, bool (*keep)(const void *user, const c
   bool ok = sweep(top, "", keep, user, why);
   if (ok && (mkdirat(dirfd(top), JOB_HIDDEN, 0777) == 0 || errno == EEXIST))
     hidden = open_folder(dirfd(top), JOB_HIDDEN);
-  if (ok && hidden == NULL)
-    ok = fail_system(why, folder, "make the hidden folder", errno);
-  ok = ok && sweep(hidden, JOB_HIDDEN, keep, user, why);
-  if (hidden != NULL)
+  if (hidden != NULL) {
+    ok = sweep(hidden, JOB_HIDDEN, keep, user, why);
     closedir(hidden);
+  } else if (ok) {
+    ok = fail_system(why, folder, "make the hidden folder", errno);
+  }
   closedir(top);
   return ok;
 }

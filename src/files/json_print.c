@@ -62,7 +62,7 @@ void json_f64_text(char out[32], double value)
       break;
   }
   char *e = strchr(shortest, 'e');
-  int exponent = atoi(e + 1);
+  int exponent = (int)strtol(e + 1, NULL, 10);
   int digits = (int)(e - shortest) - (shortest[0] == '-');
   digits -= digits > 1; /* the point */
   if (exponent < -4 || exponent >= 16) {

@@ -116,6 +116,7 @@ bool out_nameless(int *fd, const char *beside, fail *why)
   char *folder = NULL, *name = NULL, *temp = NULL;
   bool ok =
       out_split(beside, &folder, &name, why) && out_open_temp(fd, &temp, folder, name, beside, why);
+  /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): out_open_temp() sets it, or fails */
   if (ok && unlink(temp) != 0) {
     ok = fail_system(why, beside, "remove the name of a temporary file", errno);
     close(*fd);
