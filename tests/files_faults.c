@@ -25,7 +25,7 @@ enum mode { NOTHING, MEMORY, SYSTEM, INTERRUPTED };
 static enum mode mode;
 static _Atomic long calls, live;
 static long fail_at;
-static bool onward;
+static bool onward, no_exchange;
 
 static bool fails(enum mode kind, int error)
 {
@@ -58,8 +58,6 @@ static void *counted(void *p)
   X(mkdir, int, (const char *name, mode_t bits), (name, bits)) \
   X(mkdirat, int, (int fd, const char *name, mode_t bits), (fd, name, bits)) \
   X(rename, int, (const char *from, const char *to), (from, to)) \
-  X(renameat2, int, (int a, const char *from, int b, const char *to, unsigned flags), \
-    (a, from, b, to, flags)) \
   X(statvfs64, int, (const char *name, void *st), (name, st))
 
 /* The same, and calls that are made again after an interruption. */
@@ -89,6 +87,16 @@ static void *counted(void *p)
   { \
     return fails(kind, error) ? NULL : made(__real_##name arguments); \
   }
+
+/* Exchanges two names; not on every disk. */
+int __real_renameat2(int a, const char *from, int b, const char *to, unsigned flags);
+int __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned flags);
+int __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned flags)
+{
+  if (no_exchange)
+    errno = ENOSYS;
+  return no_exchange || fails(SYSTEM, EIO) ? -1 : __real_renameat2(a, from, b, to, flags);
+}
 
 CALLS(DEFINE_CALL)
 MOVES(DEFINE_MOVE)
@@ -228,26 +236,71 @@ static bool index_text(fail *why)
   return ok;
 }
 
-static bool folder(fail *why)
+static bool folder_of(const char *name, fail *why)
 {
   out_folder *to = NULL;
   out_file *file = NULL;
-  int fd = -1;
-  bool ok = out_check_distinct(at("in.json"), at("work/folder"), why) &&
-            out_folder_create(&to, at("work/folder"), NULL, true, why) &&
-            out_folder_put(to, "config.json", "{}", 2, why) &&
-            out_folder_copy(to, AT_FDCWD, at("in.json"), "in.json", why);
-  /* A path is no plain name, so that the copy above is refused; one that is: */
-  if (!ok && why->kind == FAIL_USAGE)
-    ok = out_file_create_in(&file, to, "part", why) && out_append(file, "part", 4, why) &&
-         out_reserve(file, 4, why) && out_file_commit(&file, why) &&
-         out_nameless(&fd, at("work/x"), why) && out_folder_sync(to, why) &&
-         out_folder_commit(&to, why);
-  out_space(at("work/x"));
+  int fd = -1, from = open(scratch, O_RDONLY | O_DIRECTORY);
+  bool ok = from >= 0 || fail_system(why, scratch, "open", errno);
+  ok = ok && out_check_distinct(at("in.json"), name, why) &&
+       out_folder_create(&to, name, NULL, true, why) &&
+       out_folder_put(to, "config.json", "{}", 2, why) &&
+       out_folder_copy(to, from, "in.json", "in.json", why) &&
+       out_file_create_in(&file, to, "part", why) && out_append(file, "part", 4, why) &&
+       out_reserve(file, 4, why) && out_file_commit(&file, why) && out_nameless(&fd, name, why) &&
+       out_folder_sync(to, why) && out_folder_commit(&to, why);
+  out_space(name);
   if (fd >= 0)
     close(fd);
+  if (from >= 0)
+    close(from);
   out_file_abort(file);
   out_folder_abort(to);
+  return ok;
+}
+
+/* The second one replaces the first. */
+static bool folders(fail *why)
+{
+  return folder_of(at("work/out"), why) && folder_of(at("work/out"), why);
+}
+
+static bool folders_in_two(fail *why)
+{
+  no_exchange = true;
+  bool ok = folders(why);
+  no_exchange = false;
+  return ok;
+}
+
+static bool job(fail *why)
+{
+  static const job_pair note = {"note", "text"};
+  const job_wish wish = {.target = at("work/out"), .resume = true, .verify = true};
+  job_store *j = NULL;
+  buf header = {0};
+  bool ok = true;
+  buf_text(&header, "{\"job\":1}");
+  for (int k = 0; ok && k < 2; k++) {
+    ok = job_open(&j, &wish, &header, why);
+    for (const char *part = "ab"; ok && *part != 0; part++) {
+      const char name[] = {*part, 0};
+      char path[1100];
+      snprintf(path, sizeof path, "%s/%s", job_folder(j), name);
+      int fd = open(path, O_CREAT | O_WRONLY, 0600);
+      ok = fd >= 0 || fail_system(why, path, "make", errno);
+      if (fd >= 0)
+        close(fd);
+      ok = ok && (job_has(j, name) || job_add(j, name, &note, 1, why));
+    }
+    ok = ok && (k == 0 || job_seal(j, why));
+    if (j != NULL) {
+      fail other = {.kind = FAIL_IO};
+      job_close(j, ok && k == 1, ok ? &other : why);
+      j = NULL;
+    }
+  }
+  buf_free(&header);
   return ok;
 }
 
@@ -277,7 +330,9 @@ static const struct scenario {
     {"models", models},
     {"gguf values", gguf_values},
     {"index", index_text},
-    {"folder", folder},
+    {"folders", folders},
+    {"folders without exchange", folders_in_two},
+    {"job", job},
     {"journals", journals},
 };
 
@@ -287,6 +342,7 @@ static const struct scenario {
 static bool run(const struct scenario *s, enum mode kind, long k, bool from_there_on)
 {
   fail why = {0};
+  remove_all(at("work/out.quant-job"));
   remove_all(at("work"));
   calls = live = 0;
   fail_at = k;
@@ -322,6 +378,7 @@ int main(int argc, char **argv)
         k++;
       }
     }
+  remove_all(at("work/out.quant-job"));
   remove_all(at("work"));
   scratch_remove();
   return test_end();
