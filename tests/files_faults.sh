@@ -5,7 +5,7 @@ set -u
 program=$LQ_BUILD/tests/files_faults
 wrapped=
 for name in malloc calloc realloc free strdup strndup fstat64 fstatat64 lstat64 stat64 openat64 open64 flock ftruncate64 fchmod \
-  mkdir mkdirat rename renameat2 statvfs64 pread64 pwrite64 fsync readdir64 fdopendir opendir; do
+  mkdir mkdirat unlink unlinkat rmdir rename renameat2 statvfs64 pread64 pwrite64 fsync readdir64 fdopendir opendir; do
   wrapped="$wrapped -Wl,--wrap=$name"
 done
 openmp=

@@ -7,6 +7,7 @@
 #include "../src/files/io.h"
 #include "../src/files/journal.h"
 #include "../src/files/json.h"
+#include "../src/files/output.h"
 #include "../src/files/pattern.h"
 #include "../src/files/safetensors.h"
 #include "../src/files/shard_index.h"
@@ -29,6 +30,8 @@ static void check_io(void)
             why.kind == FAIL_LIMIT && strstr(why.text, "10 bytes; the limit is 9"),
         "%s", why.text);
   CHECK(!fail_system(&why, "x", "open", 99999) && why.detail == 99999, "an error without a name");
+  why = (fail){0};
+  CHECK(fail_exit_status(&why) == 0, "%d", fail_exit_status(&why));
   why = (fail){.kind = FAIL_INTERRUPTED, .detail = 2};
   CHECK(fail_exit_status(&why) == 130, "%d", fail_exit_status(&why));
 }
@@ -181,6 +184,19 @@ static void check_changing(void)
   buf_free(&b);
 }
 
+/* What a killed process left beside an output goes when the same output is made again. */
+static void check_stale(void)
+{
+  fail why = {0};
+  out_file *f = NULL;
+  put_text(at(".model.tmp.1.2"), "stale");
+  put_text(at(".other.tmp.1.2"), "another's");
+  CHECK(out_file_create(&f, at("model"), false, &why), "%s", why.text);
+  CHECK(!exists(at(".model.tmp.1.2")) && exists(at(".other.tmp.1.2")), "stale files");
+  CHECK(!out_reserve(f, UINT64_MAX, &why) && why.kind == FAIL_OVERFLOW, "%s", why.text);
+  out_file_abort(f);
+}
+
 int main(void)
 {
   scratch_make();
@@ -191,6 +207,7 @@ int main(void)
   check_headers();
   check_writer();
   check_changing();
+  check_stale();
   scratch_remove();
   return test_end();
 }

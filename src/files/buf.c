@@ -16,10 +16,10 @@ static bool grow(buf *b, size_t more)
     return true;
   size_t want = b->capacity < 64 ? 64 : b->capacity;
   while (want - b->length <= more) {
-    if (want > SIZE_MAX / 2) {
+    if (want > SIZE_MAX / 2) { /* GCOVR_EXCL_START: half of the address space */
       b->failed = true;
       return false;
-    }
+    } /* GCOVR_EXCL_STOP */
     want *= 2;
   }
   char *data = realloc(b->data, want);
@@ -68,7 +68,7 @@ void buf_printf(buf *b, const char *format, ...)
   va_copy(again, list);
   int n = vsnprintf(NULL, 0, format, list);
   if (n < 0) {
-    b->failed = true;
+    b->failed = true; /* GCOVR_EXCL_LINE: no format used here fails */
   } else if (grow(b, (size_t)n)) {
     vsnprintf(b->data + b->length, (size_t)n + 1, format, again);
     b->length += (size_t)n;
