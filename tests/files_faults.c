@@ -1,7 +1,8 @@
 /*
  * files_faults.c - every allocation and every system call of src/files fails, one after the other,
- * once and from there on: the caller is told with the right kind, and nothing leaks. Calls that are interrupted are made again. Built and started by tests/files_faults.sh,
- * which links the functions below in the place of libc's.
+ * once and from there on: the caller is told with the right kind, and nothing leaks. Calls that are
+ * interrupted are made again. Built and started by tests/files_faults.sh, which links the functions
+ * below in the place of libc's.
  *
  * Owns: the counter of calls, a scenario for each part of src/files. Must not know: the commands.
  */

@@ -1,6 +1,6 @@
 /*
- * msan_stat.c - tells clang's memory sanitizer what the calls of stat have written. Since glibc 2.33
- * they are functions of their own, which the sanitizer of clang 14 does not know. Linked by
+ * msan_stat.c - tells clang's memory sanitizer what the calls of stat have written. Since glibc
+ * 2.33 they are functions of their own, which the sanitizer of clang 14 does not know. Linked by
  * tests/analysis.sh with -Wl,--wrap=NAME.
  *
  * Owns: these four names. Must not know: who calls them.
