@@ -149,12 +149,17 @@ static lq_status check_sizes(const struct lqi_store *store, struct lqi_text *why
   return LQ_OK;
 }
 
+static uint64_t floats_in(const struct lqi_span *span, int32_t dtype)
+{
+  /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the type of a plane of floats */
+  return span->bytes / lqi_dtype_size(dtype);
+}
+
 /* Index of the first float of a span that is not finite, their number if there is none; the span
  * need not be aligned. */
 static uint64_t first_nonfinite(const struct lqi_span *span, int32_t dtype)
 {
-  /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): callers pass types of floats */
-  uint64_t n = span->bytes / lqi_dtype_size(dtype);
+  uint64_t n = floats_in(span, dtype);
   for (uint64_t i = 0; i < n; i++)
     if (!lqi_is_finite(lqi_load_unaligned(span->data, dtype, i)))
       return i;
@@ -165,7 +170,7 @@ static lq_status check_floats(const struct lqi_span *span, int32_t dtype, const 
                               struct lqi_text *why)
 {
   uint64_t at = first_nonfinite(span, dtype);
-  if (at == span->bytes / lqi_dtype_size(dtype))
+  if (at == floats_in(span, dtype))
     return LQ_OK;
   lqi_fail(why, LQ_E_NONFINITE, what, NULL);
   lqi_text_add_u64(why, at);
