@@ -268,6 +268,22 @@ static void check_writing(void)
   st_writer_free(w);
   struct stat st;
   CHECK(stat(at("hole"), &st) == 0 && (uint64_t)st.st_size == total, "size on disk");
+  const float numbers[4] = {1, -2, 0.5f, 1e30f};
+  static const char file_order[16] = "\0\0\x80\x3F\0\0\0\xC0\0\0\0\x3F\xCA\xF2\x49\x71";
+  CHECK(st_writer_plan(&w, t, 1, NULL, 0, "q", &why) &&
+            out_file_create(&out, at("order"), false, &why) && st_writer_start(w, out, &why) &&
+            st_writer_elements(w, 0, 0, numbers, sizeof numbers, &why) &&
+            st_writer_finish(w, &why) && out_file_commit(&out, &why),
+        "%s", why.text);
+  total = st_writer_bytes(w);
+  st_writer_free(w);
+  size_t n;
+  char *all = get_bytes(at("order"), &n);
+  CHECK(all && n == total && memcmp(all + n - 16, file_order, 16) == 0, "not little-endian");
+  if (all)
+    st_turn(ST_F32, all + n - 16, 16);
+  CHECK(all && memcmp(all + n - 16, numbers, 16) == 0, "turned");
+  free(all);
   st_file *empty = NULL;
   put_bytes(at("none"), "\x08\0\0\0\0\0\0\0{}      ", 16);
   CHECK(st_open(&empty, at("none"), &why) && st_count(empty) == 0, "%s", why.text);

@@ -122,9 +122,9 @@ static void put_ids(const char *name, st_dtype type, const void *bytes, bool sec
   size_t size = type == ST_I64 ? 24 : 12;
   bool ok = st_writer_plan(&w, t, second ? 2 : 1, &format, 1, at(name), &why) &&
             out_file_create(&out, at(name), true, &why) && st_writer_start(w, out, &why) &&
-            st_writer_write(w, 0, 0, bytes, size, &why) &&
-            (!second || st_writer_write(w, 1, 0, bytes, size, &why)) && st_writer_finish(w, &why) &&
-            out_file_commit(&out, &why);
+            st_writer_elements(w, 0, 0, bytes, size, &why) &&
+            (!second || st_writer_elements(w, 1, 0, bytes, size, &why)) &&
+            st_writer_finish(w, &why) && out_file_commit(&out, &why);
   CHECK(ok, "%s", why.text);
   out_file_abort(out);
   st_writer_free(w);

@@ -54,6 +54,7 @@ static void *load(const char *path, const char *name, size_t *count)
     data = test_alloc((size_t)t->bytes);
     *count = (size_t)t->elements;
     CHECK(st_read(f, t, 0, data, (size_t)t->bytes, &why), "%s", why.text);
+    st_turn(t->dtype, data, (size_t)t->bytes);
   }
   st_close(f);
   return data;

@@ -110,7 +110,7 @@ static bool write_plan(const layer_plan *p, const char *path, fail *why)
             st_writer_start(writer, file, why);
 
   for (size_t i = 0; i < p->count && ok; i++)
-    ok = st_writer_write(writer, i, 0, p->planes[i].data, (size_t)p->planes[i].bytes, why);
+    ok = st_writer_elements(writer, i, 0, p->planes[i].data, (size_t)p->planes[i].bytes, why);
   ok = ok && st_writer_finish(writer, why) && out_file_commit(&file, why);
   st_writer_free(writer);
   out_file_abort(file);

@@ -134,7 +134,7 @@ bool rewrite_skip(rewrite *r, size_t shard, fail *why)
 
 bool rewrite_put(rewrite *r, size_t i, uint64_t offset, const void *bytes, size_t count, fail *why)
 {
-  return st_writer_write(r->writer, i, offset, bytes, count, why);
+  return st_writer_elements(r->writer, i, offset, bytes, count, why);
 }
 
 bool rewrite_copy(rewrite *r, size_t i, const model_tensor *from, fail *why)
@@ -145,7 +145,7 @@ bool rewrite_copy(rewrite *r, size_t i, const model_tensor *from, fail *why)
     size_t n = bytes - at < COPY_PIECE ? (size_t)(bytes - at) : COPY_PIECE;
 
     if (!interrupt_check(why) || !model_read(r->from, from, at, r->piece, n, why) ||
-        !rewrite_put(r, i, at, r->piece, n, why))
+        !st_writer_write(r->writer, i, at, r->piece, n, why))
       return false;
     at += n;
     progress_add(r->bar, n);

@@ -63,6 +63,10 @@ typedef struct st_tensor {
  * behind a zero dimension), whole bytes. The text of an error has no file name. */
 bool st_measure(st_tensor *t, fail *why);
 
+/* Elements of a file are little-endian, those in memory as the machine has them: turns `bytes` of
+ * them from one into the other, which does nothing on most machines. Whole elements only. */
+void st_turn(st_dtype t, void *elements, size_t bytes);
+
 /* ---- reading ---- */
 
 typedef struct st_file st_file;
@@ -128,6 +132,10 @@ bool st_writer_start(st_writer *w, out_file *file, fail *why);
  * thread. */
 bool st_writer_write(st_writer *w, size_t i, uint64_t offset, const void *from, size_t count,
                      fail *why);
+
+/* The same for elements as this machine has them. */
+bool st_writer_elements(st_writer *w, size_t i, uint64_t offset, const void *from, size_t count,
+                        fail *why);
 
 /* FAIL_DATA naming a tensor when the bytes written are not the bytes planned: a hole never gets its
  * final name. Call before out_file_commit. */

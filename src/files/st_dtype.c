@@ -43,6 +43,22 @@ const char *st_dtype_name(st_dtype t)
   return rows[t].name;
 }
 
+void st_turn(st_dtype t, void *elements, size_t bytes)
+{
+  const uint16_t one = 1;
+  uint8_t first, *at = elements;
+  size_t size = t == ST_C64 ? 4 : rows[t].bits / 8; /* two floats */
+  memcpy(&first, &one, 1);
+  if (first == 1 || size < 2)
+    return;
+  for (size_t n = bytes / size; n > 0; n--, at += size)
+    for (size_t i = 0; i < size / 2; i++) {
+      uint8_t low = at[i];
+      at[i] = at[size - 1 - i];
+      at[size - 1 - i] = low;
+    }
+}
+
 bool st_dtype_from_name(const char *name, st_dtype *out)
 {
   for (unsigned i = 0; i < ST_DTYPES; i++)

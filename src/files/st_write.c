@@ -199,6 +199,28 @@ bool st_writer_write(st_writer *w, size_t i, uint64_t offset, const void *from, 
   return true;
 }
 
+bool st_writer_elements(st_writer *w, size_t i, uint64_t offset, const void *from, size_t count,
+                        fail *why)
+{
+  enum { PIECE = 1 << 12 };
+  const char *at = from;
+  uint64_t piece[PIECE / 8], one = 1;
+  st_turn(ST_U64, &one, sizeof one);
+  if (one == 1) /* the machine's order is the file's */
+    return st_writer_write(w, i, offset, from, count, why);
+  while (count > 0) {
+    size_t n = count < PIECE ? count : PIECE;
+    memcpy(piece, at, n);
+    st_turn(w->tensors[i].dtype, piece, n);
+    if (!st_writer_write(w, i, offset, piece, n, why))
+      return false;
+    at += n;
+    offset += n;
+    count -= n;
+  }
+  return true;
+}
+
 bool st_writer_finish(st_writer *w, fail *why)
 {
   for (size_t i = 0; i < w->count; i++) {

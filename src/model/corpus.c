@@ -134,8 +134,9 @@ static const st_tensor *choose(const st_file *f, const char *name, fail *why)
   return NULL;
 }
 
-static bool narrow(const void *raw, const st_tensor *t, int32_t *ids, const char *path, fail *why)
+static bool narrow(void *raw, const st_tensor *t, int32_t *ids, const char *path, fail *why)
 {
+  st_turn(t->dtype, raw, (size_t)t->bytes);
   for (size_t i = 0; i < (size_t)t->elements; i++) {
     int64_t id = t->dtype == ST_I32 ? ((const int32_t *)raw)[i] : ((const int64_t *)raw)[i];
 

@@ -41,7 +41,8 @@ static uint64_t align_up(uint64_t bytes)
   return (bytes + POOL_ALIGNMENT - 1) / POOL_ALIGNMENT * POOL_ALIGNMENT;
 }
 
-/* In pieces, so that a signal is seen while a large tensor comes from a slow disk. */
+/* Elements as this machine has them. In pieces, so that a signal is seen while a large tensor
+ * comes from a slow disk. */
 static bool read_pieces(const model *m, const model_tensor *t, uint64_t offset, char *into,
                         uint64_t bytes, fail *why)
 {
@@ -50,6 +51,7 @@ static bool read_pieces(const model *m, const model_tensor *t, uint64_t offset, 
 
     if (!interrupt_check(why) || !model_read(m, t, offset + at, into + at, n, why))
       return false;
+    st_turn(t->tensor->dtype, into + at, n);
     at += n;
   }
   return true;
