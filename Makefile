@@ -206,6 +206,10 @@ check-determinism: ## the same results from other compilers and on other machine
 check-oom check-threads check-determinism:
 	@LQ_CHECK=$(@:check-%=%) sh tests/$(@:check-%=%).sh
 
+check-cross: export LQ_TESTS = $(if $(filter command line environment,$(origin TESTS)),$(TESTS))
+check-cross: all ## library, tool and tests on other machines, under emulation
+	@LQ_CHECK=cross sh tests/cross.sh
+
 check-consumers: all amalgamation ## programs by pkg-config, CMake, meson, and with the one file
 	@LQ_CHECK=consumers sh tests/consumers.sh
 

@@ -257,8 +257,8 @@ enum {
  *          compute as EXACT. X is of 64 columns, of 32 where blocks are no multiples of 64:
  *            |w| X / 250 + |x| s M / 250  (nf4, fp4),   |w| X / 250  (affine, int8).
  *          A row of x that holds NaN or infinity gives NaN in fixed point and in 8 bits. Where s X
- *          is near the smallest f32, each 64 columns are off by up to 2^-115 beside that; where sums
- *          of |w x| leave the range of f32, so do results.
+ *          is near the smallest f32, each 64 columns are off by up to 2^-115 beside that; where
+ *          sums of |w x| leave the range of f32, so do results.
  *          From 16 rows of x on, after lq_cpu_request("amx"): x and weights rounded to bf16, each
  *          product off by at most |w x| / 128; the same bits for any number of threads, but not
  *          those of other machines.

@@ -100,7 +100,7 @@ expect "a status code renumbered" "asserts"
 edit $header 's/LQ_KEY_NESTED = 102,/LQ_KEY_NESTED = 105,/'
 expect "a key renumbered" "asserts"
 
-edit $header 's/LQ_FP4 = 3,/LQ_FP4 = 4,/'
+edit $header 's/LQ_FP4 = 3,/LQ_FP4 = 33,/'
 expect "a method renumbered" "asserts"
 
 edit $header 's/ LQ_I64 = 7 / /'
