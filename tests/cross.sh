@@ -70,7 +70,7 @@ tests_of() # TARGET
 make_for() # TARGET GOAL...
 {
   shift
-  make -j"$jobs" BUILD="$build" CC="$cc $flags" AR="$ar" LDFLAGS=-static OPENMP=0 WERROR=1 \
+  make -j"$jobs" BUILD="$build" CC="$cc $flags" AR="$ar" LDFLAGS=-static OPENMP=0 \
     EMULATOR="$emulator" HARDEN= CFLAGS="$optimize -g0" "$@"
 }
 

@@ -101,7 +101,7 @@ void lqi_product_store(const struct lqi_output *out, float *sums, uint64_t apart
         sums[j] += out->bias[n + j];
     void *y = lqi_element_mut(out->y, out->dtype, (first + i) * out->stride + n);
     if (out->dtype == LQ_F32)
-      memcpy(y, sums, count * sizeof *sums);
+      memcpy(y, sums, (size_t)count * sizeof *sums);
     else
       out->kern->narrow[lqi_float_index(out->dtype)](sums, (size_t)count, y);
   }

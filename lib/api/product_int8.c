@@ -125,7 +125,7 @@ static void multiply_dense(const struct int8_product *p, struct int8_room *room,
                            uint64_t count, uint64_t i, uint64_t rows)
 {
   const struct lqi_store *x = p->x;
-  memset(room->dense, 0, rows * sizeof room->dense[0]);
+  memset(room->dense, 0, (size_t)rows * sizeof room->dense[0]);
   for (uint64_t c = 0, columns; c < x->outliers; c += columns) {
     columns = lqi_min_u64(INT8_DENSE, x->outliers - c);
     decode_dense(p, room, row, count, c, columns);
@@ -146,7 +146,7 @@ static void store_sums(const struct int8_product *p, struct int8_room *room, uin
   const uint64_t row = p->m_first + i;
   const int32_t *sums = room->sums[r];
   if (p->y_dtype == LQ_I32) {
-    memcpy((int32_t *)p->y + row * p->y_stride + n, sums, count * sizeof *sums);
+    memcpy((int32_t *)p->y + row * p->y_stride + n, sums, (size_t)count * sizeof *sums);
     return;
   }
   const float scale = ((const float *)p->x->plane[LQI_SCALES].data)[row];
@@ -158,7 +158,7 @@ static void store_sums(const struct int8_product *p, struct int8_room *room, uin
     add_row(room->dense[r], values);
   void *y = lqi_element_mut(p->y, p->y_dtype, row * p->y_stride + n);
   if (p->y_dtype == LQ_F32)
-    memcpy(y, values, count * sizeof *values);
+    memcpy(y, values, (size_t)count * sizeof *values);
   else
     p->kern->narrow[lqi_float_index(p->y_dtype)](values, (size_t)count, y);
 }
@@ -171,9 +171,10 @@ static void int8_band(const struct int8_product *p, struct int8_room *room, uint
   const int dense = p->x->plane[LQI_OUTLIERS].bytes != 0 && p->y_dtype != LQ_I32;
   struct lqi_bytes w = {(const uint8_t *)p->weight->plane[LQI_CODES].data + n * k, (size_t)k,
                         (size_t)count};
-  memcpy(room->scales, (const float *)p->weight->plane[LQI_SCALES].data + n, count * sizeof(float));
+  memcpy(room->scales, (const float *)p->weight->plane[LQI_SCALES].data + n,
+         (size_t)count * sizeof(float));
   if (p->bias != NULL)
-    memcpy(room->bias, p->bias + n, count * sizeof(float));
+    memcpy(room->bias, p->bias + n, (size_t)count * sizeof(float));
   for (uint64_t i = 0, rows; i < p->m; i += rows) {
     rows = lqi_min_u64(most, p->m - i);
     struct lqi_bytes x = {p->codes + i * p->stride, (size_t)p->stride, (size_t)rows};
@@ -251,9 +252,10 @@ static void store_int8(void *arg, uint32_t task, uint64_t i, uint64_t m, uint64_
   const struct int8_product *p = arg;
   struct int8_room *room = p->rooms + task;
   const int dense = p->x->plane[LQI_OUTLIERS].bytes != 0 && p->y_dtype != LQ_I32;
-  memcpy(room->scales, (const float *)p->weight->plane[LQI_SCALES].data + n, count * sizeof(float));
+  memcpy(room->scales, (const float *)p->weight->plane[LQI_SCALES].data + n,
+         (size_t)count * sizeof(float));
   if (p->bias != NULL)
-    memcpy(room->bias, p->bias + n, count * sizeof(float));
+    memcpy(room->bias, p->bias + n, (size_t)count * sizeof(float));
   if (dense)
     multiply_dense(p, room, n, count, i, m);
   for (uint64_t r = 0; r < m; r++) {

@@ -180,7 +180,7 @@ static void few_columns(const struct transposed *p, uint64_t k, size_t columns,
   for (uint64_t n = 0, end; n < all; n = end) {
     float *sums = n == 0 ? room->sums : room->band;
     end = lqi_min_u64(n + LQI_DEPTH, all);
-    memset(sums, 0, count * sizeof *sums);
+    memset(sums, 0, (size_t)count * sizeof *sums);
     for (size_t rows; n < end; n += rows) {
       rows = (size_t)lqi_min_u64(DECODED_ROWS, end - n);
       decode_rows(p, n, rows, k, columns, room->natural);

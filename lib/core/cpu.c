@@ -64,15 +64,6 @@ static unsigned detect(void)
   return levels;
 }
 
-/* The processor's tiles, and that the system knows their registers. */
-static int has_amx(void)
-{
-  unsigned a, b, c, d;
-  const unsigned bf16_tile_int8 = 1u << 22 | 1u << 24 | 1u << 25;
-  return has(detect(), BIT(AVX512VBMI)) && has(read_xcr0(), 0x60000) &&
-         __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && has(d, bf16_tile_int8);
-}
-
 #elif LQI_NEON
 
 /* Part of the base architecture; the products of bytes are not. */
@@ -130,13 +121,23 @@ LQ_API const char *lq_cpu_features(void)
   return level_names[lqi_cpu_level()];
 }
 
+#if LQI_AMX && defined(__linux__)
+
+/* The processor's tiles, and that the system knows their registers. */
+static int has_amx(void)
+{
+  unsigned a, b, c, d;
+  const unsigned bf16_tile_int8 = 1u << 22 | 1u << 24 | 1u << 25;
+  return has(detect(), BIT(AVX512VBMI)) && has(read_xcr0(), 0x60000) &&
+         __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && has(d, bf16_tile_int8);
+}
+
 /*
  * Linux saves the 8 KiB of tile registers of a process only if it has asked (arch_prctl
  * ARCH_REQ_XCOMP_PERM, feature 18); without, the first tile instruction ends it.
  */
 static int amx_granted(void)
 {
-#if LQI_AMX && defined(__linux__)
   const long arch_prctl = 158, request = 0x1023, tile_data = 18;
   long result = -1;
   if (has_amx())
@@ -145,10 +146,16 @@ static int amx_granted(void)
                      : "0"(arch_prctl), "D"(request), "S"(tile_data)
                      : "rcx", "r11", "memory");
   return result == 0;
-#else
-  return 0;
-#endif
 }
+
+#else
+
+static int amx_granted(void)
+{
+  return 0;
+}
+
+#endif
 
 LQ_API lq_status lq_cpu_request(const char *level)
 {

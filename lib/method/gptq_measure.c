@@ -37,8 +37,8 @@ static uint64_t measured_row(const struct measure *m, uint64_t i)
 static void nearest_error(const struct measure *m, const float *w, float *error)
 {
   const struct lqi_gptq *g = m->g;
-  for (size_t at = 0; at < m->n; at += g->group) {
-    size_t count = lqi_min_u64(g->group, m->n - at);
+  for (size_t at = 0; at < m->n; at += (size_t)g->group) {
+    size_t count = (size_t)lqi_min_u64(g->group, m->n - at);
     struct lqi_grid grid;
     g->grid->range(g->job->params, g->job->kern, w + at, count, 1, &grid);
     for (size_t i = 0; i < count; i += LQI_LANES) {

@@ -61,7 +61,7 @@ uint64_t lqi_gptq_room(const struct lqi_gptq *g, uint64_t rows)
 static float *gptq_take(float **room, uint64_t n)
 {
   float *p = *room;
-  *room += gptq_even(n);
+  *room += (size_t)gptq_even(n);
   return p;
 }
 
@@ -70,7 +70,7 @@ static struct gptq_panel gptq_open(const struct lqi_gptq *g, uint64_t first, uin
 {
   uint64_t n = g->factor->n;
   struct gptq_panel p = {.first = first, .rows = rows, .padded = gptq_lanes_of(rows)};
-  p.ld = gptq_even(n) + APART;
+  p.ld = (size_t)gptq_even(n) + APART;
   p.w = gptq_take(&room, rows * p.ld);
   p.kept = g->factor->running ? NULL : gptq_take(&room, rows * p.ld);
   p.error = gptq_take(&room, p.padded * BLOCK);
@@ -81,7 +81,7 @@ static struct gptq_panel gptq_open(const struct lqi_gptq *g, uint64_t first, uin
   p.codes = (uint8_t *)gptq_take(&room, lqi_ceil_div(rows * n, sizeof(float)));
   p.lanes = gptq_take(&room, 3 * BLOCK * LQI_LANES);
   /* lanes without a row have a grid too */
-  memset(p.scale, 0, 2 * g->groups * p.padded * sizeof *p.scale);
+  memset(p.scale, 0, 2 * (size_t)(g->groups * p.padded) * sizeof *p.scale);
   return p;
 }
 

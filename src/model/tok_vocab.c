@@ -48,7 +48,7 @@ static size_t slots_for(size_t count)
 int32_t tok_vocab_find(const tok_vocab *v, const char *text, size_t length)
 {
   uint64_t h = hash_text(text, length);
-  for (size_t i = h & v->mask;; i = (i + 1) & v->mask) {
+  for (size_t i = (size_t)(h & v->mask);; i = (i + 1) & v->mask) {
     const tok_name_slot *s = &v->slots[i];
     if (s->id < 0)
       return -1;
@@ -63,7 +63,7 @@ int32_t tok_vocab_find(const tok_vocab *v, const char *text, size_t length)
 static bool put_name(tok_vocab *v, int32_t id, const char *text, size_t length)
 {
   uint64_t h = hash_text(text, length);
-  size_t i = h & v->mask, probes = 0;
+  size_t i = (size_t)(h & v->mask), probes = 0;
   for (; v->slots[i].id >= 0; i = (i + 1) & v->mask)
     if (++probes > PROBES_MAX)
       return false;
@@ -143,7 +143,7 @@ void tok_vocab_free(tok_vocab *v)
 
 bool tok_merges_find(const tok_merges *m, int32_t left, int32_t right, uint32_t *rank)
 {
-  for (size_t i = hash_pair(left, right) & m->mask;; i = (i + 1) & m->mask) {
+  for (size_t i = (size_t)(hash_pair(left, right) & m->mask);; i = (i + 1) & m->mask) {
     const tok_pair_slot *s = &m->slots[i];
     if (s->left < 0)
       return false;
@@ -157,7 +157,7 @@ bool tok_merges_find(const tok_merges *m, int32_t left, int32_t right, uint32_t 
 /* A pair that is there twice has its later place, as in the library. */
 static bool put_pair(tok_merges *m, int32_t left, int32_t right, uint32_t rank)
 {
-  size_t i = hash_pair(left, right) & m->mask, probes = 0;
+  size_t i = (size_t)(hash_pair(left, right) & m->mask), probes = 0;
   for (; m->slots[i].left >= 0; i = (i + 1) & m->mask) {
     if (m->slots[i].left == left && m->slots[i].right == right)
       break;
