@@ -9,7 +9,7 @@ out=${LQ_BUILD:-$PWD/build}/analysis
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 passed=0 failed=0 skipped=0
 usual="cppcheck tidy integer msan"
-[ "${LQ_LONG:-0}" != 1 ] || usual="$usual clang-analyzer fanalyzer valgrind"
+[ "${LQ_LONG:-0}" != 1 ] || usual="$usual fanalyzer valgrind"
 options="-std=c11 -Iinclude -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64"
 
 # What reads bytes that others wrote.
@@ -48,6 +48,7 @@ run_cppcheck()
     $(plain)
 }
 
+# With the checks of `clang --analyze`, which itself does not know NOLINT.
 run_tidy()
 {
   sources=$(ls $parsers)
@@ -56,16 +57,12 @@ run_tidy()
   each "$sources" sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$1" -- $0 2>/dev/null' "$options"
 }
 
-run_clang_analyzer()
-{
-  # shellcheck disable=SC2086 # words
-  each "$(plain)" clang $options --analyze -Xclang -analyzer-werror --analyzer-output text
-}
-
+# GCC 12 takes a block that is stored in an array of structs for lost; what leaks tell the address sanitizer, valgrind and
+# tests/files_faults.c.
 run_fanalyzer()
 {
   # shellcheck disable=SC2086 # words
-  each "$(ls $parsers)" gcc $options -O0 -Werror -fanalyzer -c -o /dev/null
+  each "$(ls $parsers)" gcc $options -O0 -Werror -fanalyzer -Wno-analyzer-malloc-leak -c -o /dev/null
 }
 
 # Arithmetic of the parsers that wraps, or loses bits as a value becomes narrower. The library and the tests compute hashes
@@ -99,7 +96,7 @@ tool() # PART: what it needs
 {
   case $1 in
   tidy) echo clang-tidy ;;
-  integer | msan | clang-analyzer) echo clang ;;
+  integer | msan) echo clang ;;
   fanalyzer) echo gcc ;;
   *) echo "$1" ;;
   esac
@@ -112,7 +109,7 @@ for part in ${PARTS:-$usual}; do
   if ! command -v "$needed" >/dev/null 2>&1; then
     skipped=$((skipped + 1))
     echo "skip  $part: no $needed"
-  elif "run_$(echo "$part" | tr - _)" >"$log" 2>&1; then
+  elif "run_$part" >"$log" 2>&1; then
     passed=$((passed + 1))
     echo "ok    $part $(grep -E '^[0-9]+ passed, ' "$log" | tail -n 1)"
   else

@@ -121,7 +121,7 @@ const char *json_string(const json_doc *d, json_id v)
 {
   size_t length;
   const char *text = json_text(d, v, &length);
-  if (json_kind_of(d, v) != JSON_STRING || memchr(text, 0, length) != NULL)
+  if (text == NULL || json_kind_of(d, v) != JSON_STRING || memchr(text, 0, length) != NULL)
     return NULL;
   return text;
 }
@@ -142,7 +142,7 @@ fail_kind json_i64(const json_doc *d, json_id v, int64_t *out)
 {
   size_t length;
   const char *text = json_text(d, v, &length);
-  if (json_kind_of(d, v) != JSON_NUMBER)
+  if (text == NULL || json_kind_of(d, v) != JSON_NUMBER)
     return FAIL_FORMAT;
   bool minus = text[0] == '-';
   uint64_t sum = 0;
@@ -157,10 +157,11 @@ fail_kind json_i64(const json_doc *d, json_id v, int64_t *out)
 
 fail_kind json_f64(const json_doc *d, json_id v, double *out)
 {
-  if (json_kind_of(d, v) != JSON_NUMBER)
+  const char *text = json_text(d, v, NULL);
+  if (text == NULL || json_kind_of(d, v) != JSON_NUMBER)
     return FAIL_FORMAT;
   /* What follows a number in JSON (or the NUL after the text) is never part of it for strtod. */
-  double value = strtod(json_text(d, v, NULL), NULL);
+  double value = strtod(text, NULL);
   if (!isfinite(value))
     return FAIL_OVERFLOW;
   *out = value;
