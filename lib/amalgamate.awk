@@ -51,7 +51,7 @@ function guard(text, n,   i, name)
 
 function private(line)
 {
-  sub(/extern const struct /, "LQI_PRIVATE const struct ", line)
+  sub(/extern const /, "LQI_PRIVATE const ", line)
   if (line ~ /^[a-z][a-z0-9_ ]*[ *]lqi_[a-z0-9_]*\(/ && line !~ /^(static|typedef) /)
     return "LQI_PRIVATE " line
   if (line ~ /^ *lqi_[a-z0-9_#]*_fn lqi_/)
@@ -114,7 +114,7 @@ function expand(path, header,   text, n, i, begin, target)
       include_system(text[i])
     else if (header)
       put(private(text[i]))
-    else if (text[i] ~ /^ *const struct lqi_[a-z0-9_]* lqi_[a-z0-9_#]* = /)
+    else if (text[i] ~ /^ *const (struct )?[a-z0-9_]* lqi_[a-z0-9_#]*(\[[0-9]*\])? = /)
       put("LQI_PRIVATE" (text[i] ~ /^ / ? "" : " ") text[i])
     else
       put(text[i])

@@ -14,7 +14,7 @@
 #define LQI_GGML_PART 32
 
 /* Elements part * LQI_GGML_PART .. of the block that starts at `block`, at any address. */
-typedef void lqi_ggml_decode(const uint8_t *block, uint32_t part, float *out);
+typedef void lqi_ggml_decode_fn(const uint8_t *block, uint32_t part, float *out);
 
 struct lqi_ggml_type {
   int32_t id;
@@ -22,18 +22,18 @@ struct lqi_ggml_type {
   int16_t scale, minimum;   /* where its f16 numbers lie in it; -1: it has none */
   int32_t dtype;            /* LQ_* of a type that is not quantized; 0 */
   const char *name;
-  lqi_ggml_decode *decode; /* NULL: known by name and size alone */
+  lqi_ggml_decode_fn *decode; /* NULL: known by name and size alone */
 };
 
 /* ggml.c: NULL for a number that no type has, or none has any longer. */
 const struct lqi_ggml_type *lqi_ggml_type(int32_t id);
 
 /* ggml_blocks.c */
-lqi_ggml_decode lqi_ggml_q4_0, lqi_ggml_q4_1, lqi_ggml_q5_0, lqi_ggml_q5_1, lqi_ggml_q8_0,
+lqi_ggml_decode_fn lqi_ggml_q4_0, lqi_ggml_q4_1, lqi_ggml_q5_0, lqi_ggml_q5_1, lqi_ggml_q8_0,
     lqi_ggml_iq4_nl, lqi_ggml_mxfp4, lqi_ggml_nvfp4;
 
 /* ggml_super.c */
-lqi_ggml_decode lqi_ggml_q2_k, lqi_ggml_q3_k, lqi_ggml_q4_k, lqi_ggml_q5_k, lqi_ggml_q6_k,
+lqi_ggml_decode_fn lqi_ggml_q2_k, lqi_ggml_q3_k, lqi_ggml_q4_k, lqi_ggml_q5_k, lqi_ggml_q6_k,
     lqi_ggml_iq4_xs, lqi_ggml_tq1_0, lqi_ggml_tq2_0;
 
 /* ggml_blocks.c: what the codes of IQ4_NL and IQ4_XS stand for. */
