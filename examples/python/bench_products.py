@@ -46,7 +46,7 @@ def libquant_kernels(w):
     for name, method, job in (("nf4", "nf4", FOUR), ("affine g128", "affine", FOUR), ("int8", "int8", EIGHT)):
         size = lq.quantize(w, method).nbytes
         kernels.append(Kernel(f"{name} exact", (job,), "f32", size, floats(method, "exact")))
-        kernels.append(Kernel(f"{name} fast", (job,), "16 bits", size, floats(method, "fast")))
+        kernels.append(Kernel(f"{name} fast", (job,), "8, 16 bits", size, floats(method, "fast")))
     kernels.append(Kernel("int8 x int8", (INTEGER,), "int8", size, integers))
     return kernels
 
@@ -77,11 +77,6 @@ class Meeting:
             call()
 
 
-def fast_differs(m, amx):
-    """Whether mode="fast" is not "exact" for m rows."""
-    return m <= 8 or (amx and m >= 16)
-
-
 def rounds_of(meetings, args):
     """{kernel: ms of a product}."""
     times = best_times({k: r.run for k, r in meetings.items()}, args.rounds)
@@ -92,7 +87,7 @@ def measure(own, peers, w, m, args):
     """{own kernel: [(its ms, peer's ms, peer)]}, and {kernel: (ms, error)} of all kernels, for m rows of x."""
     x = np.random.default_rng(m).standard_normal((m, w.shape[1]), dtype=np.float32)
     footprint = args.footprint if args.footprint is not None else 512 if m <= 4 else 128 if m <= 16 else 0
-    ready = {k: Meeting(k, x, w, footprint) for k in own if "fast" not in k.name or fast_differs(m, args.amx)}
+    ready = {k: Meeting(k, x, w, footprint) for k in own}
     pairs, alone = {k: [] for k in ready}, {}
     for peer in peers[:]:
         here = {k: r for k, r in ready.items() if set(k.jobs) & set(peer.jobs)}
