@@ -244,18 +244,19 @@ enum {
 /*
  * Values of LQ_KEY_COMPUTE: how lq_matmul computes.
  *   EXACT  in f32, the same bits on every machine.
- *   FAST   up to 8 rows of x, of nf4, fp4, int8 and affine of 4 and 8 bits with blocks that are
- *          multiples of 64 and divide the columns, in 16-bit fixed point: x and weights become
- *          integers, whose products are exact; the rest is as EXACT. Also the same bits on every
- *          machine. With X the largest |x| of 64 columns, s the scale of a weight's block and M the
- *          largest of its code book, each product x w is off by at most
- *            |w| X / 65000 + |x| s M / 32000  (nf4, fp4),   |w| X / 65000  (affine, int8),
+ *   FAST   of nf4, fp4, int8 and affine with blocks that are multiples of 32 and divide the columns,
+ *          in 8-bit integers, where the processor multiplies bytes in fours (levels avxvnni,
+ *          avx512vbmi, dotprod, i8mm): x and weights become integers, whose products are exact; the
+ *          rest is as EXACT. Those levels give the same bits, for any number of rows of x. With X
+ *          the largest |x| of 64 columns (32 where blocks are no multiples of 64), s the scale of a
+ *          weight's block and M the largest of its code book, each product x w is off by at most
+ *            |w| X / 250 + |x| s M / 250  (nf4, fp4),   |w| X / 250  (affine, int8),
  *          beside what the f32 sums round.
- *          More rows, of nf4, fp4, int8 and affine with blocks that are multiples of 32 and divide
- *          the columns, where the processor multiplies bytes in fours (levels avxvnni, avx512vbmi,
- *          dotprod, i8mm): the same in 8-bit integers; those levels give the same bits, others
- *          compute as EXACT. X is of 64 columns, of 32 where blocks are no multiples of 64:
- *            |w| X / 250 + |x| s M / 250  (nf4, fp4),   |w| X / 250  (affine, int8).
+ *          On other levels, up to 8 rows of x, of nf4, fp4, int8 and affine of 4 and 8 bits with
+ *          blocks that are multiples of 64: the same in 16-bit fixed point, and the same bits among
+ *          those levels:
+ *            |w| X / 65000 + |x| s M / 32000  (nf4, fp4),   |w| X / 65000  (affine, int8).
+ *          All else is computed as EXACT.
  *          A row of x that holds NaN or infinity gives NaN in fixed point and in 8 bits. Where s X
  *          is near the smallest f32, each 64 columns are off by up to 2^-115 beside that; where
  *          sums of |w x| leave the range of f32, so do results.

@@ -502,7 +502,6 @@ static const struct row {
     {"strip_pair", check_strip_pair, NULL, 1, 0, 0},
     {"strip_dots", check_strip_dots, NULL, 1, 0, 0}, /* timed by quant bench */
     {"fixed_dots", check_fixed_dots, NULL, 1, 0, 0},
-    {"strip_bytes", check_strip_bytes, NULL, 1, 0, 0},
     {"byte_dots", check_byte_dots, NULL, 1, 0, 0},
     {"spread", check_spread, NULL, 1, 2, 0},
     {"deviation", check_deviation, time_deviation, 1, 2, 0},

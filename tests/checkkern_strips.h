@@ -50,11 +50,11 @@ struct strip_case {
 };
 
 /* Random codes and grids, each of exactly the bytes that they need. */
-static struct strip_case strip_of(int form, size_t groups, size_t group)
+static struct strip_case strip_rows_of(int form, size_t rows, size_t groups, size_t group)
 {
   static const uint32_t bits[LQI_FORMS] = {4, 4, 3, 2, 8, 8, 8, 32, 16, 16};
   static float book[256];
-  struct strip_case s = {.form = form, .rows = random_below(11)};
+  struct strip_case s = {.form = form, .rows = rows};
   int dense = s.form >= LQI_FORM_F32;
   s.columns = groups * group;
   size_t bytes = s.columns / 8 * bits[s.form], gap = random_below(3) * 4;
@@ -82,6 +82,11 @@ static struct strip_case strip_of(int form, size_t groups, size_t group)
     book[i] = looked_up ? random_value(NORMAL, 1.0f) : (float)(i % (1u << bits[s.form] % 8));
   s.w.book = book;
   return s;
+}
+
+static struct strip_case strip_of(int form, size_t groups, size_t group)
+{
+  return strip_rows_of(form, random_below(11), groups, group);
 }
 
 static struct strip_case random_strip(void)
@@ -162,73 +167,79 @@ static void check_fixed_dots(const struct lqi_kernels *k, const struct lqi_kerne
         s.columns, m);
 }
 
+/* ---- Products of bytes ---- */
+
 enum { BYTES_MOST = 12 * LQI_UNIT };
 
-static void check_strip_bytes(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
+/* Of a form that has bytes. */
+static struct strip_case byte_strip(size_t rows)
 {
-  (void)d;
-  struct strip_case s = random_strip();
-  if (k->strip_bytes[s.form] == NULL)
-    return;
-  size_t n = s.columns, stride = n + random_below(9),
-         count = s.rows ? (s.rows - 1) * stride + n : 0;
-  uint8_t *want = place(&expected[0], count, 1, 0), *got = place(&output[0], count, 1, 1);
-  c->strip_bytes[s.form](&s.w, s.rows, n, want, stride);
-  k->strip_bytes[s.form](&s.w, s.rows, n, got, stride);
-  for (size_t r = 0; r < s.rows; r++)
-    CHECK(!memcmp(want + r * stride, got + r * stride, n), "form %d, row %zu of %zu", s.form, r, n);
+  static const int forms[] = {LQI_FORM_BOOK4, LQI_FORM_LOW4, LQI_FORM_LOW3,
+                              LQI_FORM_LOW2,  LQI_FORM_U8,   LQI_FORM_I8};
+  size_t pieces = 1 + random_below(BYTES_MOST / LQI_PIECE), group = 1 + random_below(4);
+  if (group > pieces)
+    group = pieces;
+  return strip_rows_of(forms[random_below(LQI_COUNT(forms))], rows, pieces / group,
+                       group * LQI_PIECE);
 }
 
-/* 16 rows of random bytes by the integers of x. */
-static void check_byte_products(const struct lqi_kernels *k, const struct lqi_kernels *c,
-                                const struct lqi_byte_x *x, size_t m)
+/* Of x; panels are whole. */
+enum { BYTES_ROWS = 3 * LQI_BYTE_PANEL + 4 };
+
+/* Rows of x as panels, by both; whether they are the same. */
+static int round_both(const struct lqi_kernels *k, const struct lqi_kernels *c, const float *x,
+                      size_t m, struct lqi_byte_x panels[2])
 {
-  size_t n = x->n, group = x->unit;
-  while (n % (2 * group) == 0 && random_below(2))
-    group *= 2;
-  size_t numbers = 1 + random_below(2), all = n / group * numbers * LQI_BYTE_ROWS;
-  uint8_t *bytes = place(&input[0], LQI_BYTE_ROWS * n, 1, random_shift());
-  float *grid = place(&input[1], all, 4, random_shift());
-  for (size_t i = 0; i < LQI_BYTE_ROWS * n; i++)
-    bytes[i] = (uint8_t)rng_u64(&seed);
-  for (size_t i = 0; i < all; i++)
-    grid[i] = numbers == 2 && i / LQI_BYTE_ROWS % 2 ? (float)random_below(257)
-                                                    : random_value(NORMAL, 0.05f);
-  struct lqi_byte_w w = {bytes, grid, numbers, group, random_value(NORMAL, 1.0f)};
-  size_t gap = LQI_BYTE_ROWS + random_below(3), count = m ? (m - 1) * gap + LQI_BYTE_ROWS : 0;
-  float *want = place(&expected[0], count, 4, 0), *got = place(&output[0], count, 4, 1);
-  c->byte_dots(&w, x, m, want, gap);
-  k->byte_dots(&w, x, m, got, gap);
-  for (size_t j = 0; j < m; j++)
-    CHECK(same_floats(got + j * gap, want + j * gap, 0, LQI_BYTE_ROWS), "row %zu of %zu, n %zu", j,
-          m, n);
+  static int8_t q[2][BYTES_ROWS * BYTES_MOST];
+  static int32_t minus[2][BYTES_ROWS * BYTES_MOST / LQI_PIECE];
+  static float t[2][BYTES_ROWS * BYTES_MOST / LQI_PIECE];
+  const size_t n = panels[0].n, rows = panels[0].rows;
+  memset(q, 0, sizeof q);
+  memset(minus, 0, sizeof minus);
+  memset(t, 0, sizeof t);
+  for (size_t i = 0; i < 2; i++) {
+    panels[i].q = q[i];
+    panels[i].minus = minus[i];
+    panels[i].t = t[i];
+    for (size_t j = 0; j < m; j++) {
+      struct lqi_byte_x to = panels[i];
+      to.q += j / rows * rows * n;
+      to.minus += j / rows * rows * (n / to.unit);
+      to.t += j / rows * rows * (n / to.unit);
+      (i ? k : c)->byte_round(x + j * n, n, &to, j % rows);
+    }
+  }
+  return same_floats(t[1], t[0], 0, LQI_COUNT(t[0])) && !memcmp(q[0], q[1], sizeof q[0]) &&
+         !memcmp(minus[0], minus[1], sizeof minus[0]);
 }
 
 static void check_byte_dots(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
+  static const size_t widths[] = {1, 4, 8, LQI_BYTE_PANEL};
   (void)d;
-  if (k->byte_dots == NULL)
+  if (!k->byte_products)
     return;
-  static int8_t q[2][LQI_BYTE_PANEL * BYTES_MOST];
-  static int32_t minus[2][LQI_BYTE_PANEL * BYTES_MOST / 32];
-  size_t unit = random_below(2) ? 64 : 32, n = unit * (1 + random_below(12));
-  size_t m = random_below(LQI_BYTE_PANEL + 1), scales = n / unit * LQI_BYTE_PANEL;
-  float *x = place(&input[2], m * n, 4, random_shift());
-  fill(x, 0, m * n, 64, NULL, 0);
-  float *t[2] = {place(&expected[1], scales, 4, 0), place(&output[1], scales, 4, 1)};
-  struct lqi_byte_x want = {q[0], t[0], minus[0], n, unit}, got = {q[1], t[1], minus[1], n, unit};
-  for (size_t i = 0; i < scales; i++)
-    t[0][i] = t[1][i] = 0;
-  memset(q, 0, sizeof q);
-  memset(minus, 0, sizeof minus);
-  for (size_t j = 0; j < m; j++) {
-    c->byte_round(x + j * n, n, &want, j);
-    k->byte_round(x + j * n, n, &got, j);
-  }
-  CHECK(same_floats(t[1], t[0], 0, scales) && !memcmp(q[0], q[1], sizeof q[0]) &&
-            !memcmp(minus[0], minus[1], sizeof minus[0]),
-        "integers of %zu rows of %zu", m, n);
-  check_byte_products(k, c, &want, m);
+  struct strip_case s =
+      byte_strip(random_below(2) ? LQI_BYTE_ROWS : random_below(3 * LQI_BYTE_ROWS));
+  const size_t n = s.columns, m = random_below(LQI_BYTE_PANEL + 1) * (1 + random_below(3));
+  struct lqi_byte_x x = {.n = n,
+                         .unit = s.w.group % 64 == 0 && random_below(4) ? 64 : 32,
+                         .rows = widths[random_below(LQI_COUNT(widths))],
+                         .split = s.form == LQI_FORM_BOOK4 || s.form == LQI_FORM_LOW4,
+                         .times = s.w.numbers == 2 ? 1 : 128};
+  float *values = place(&input[2], m * n, 4, random_shift());
+  fill(values, 0, m * n, 64, NULL, 0);
+  struct lqi_byte_x panels[2] = {x, x};
+  CHECK(round_both(k, c, values, m, panels), "integers of %zu rows of %zu", m, n);
+  size_t all = (s.rows + LQI_BYTE_ROWS - 1) / LQI_BYTE_ROWS * LQI_BYTE_ROWS;
+  size_t gap = all + random_below(3), count = m ? (m - 1) * gap + all : 0;
+  float *want = place(&expected[0], count, 4, 0), *got = place(&output[0], count, 4, 1);
+  float step = random_value(NORMAL, 1.0f);
+  c->byte_dots[s.form](&s.w, s.rows, step, &panels[0], m, want, gap);
+  k->byte_dots[s.form](&s.w, s.rows, step, &panels[1], m, got, gap);
+  for (size_t j = 0; j < m; j++)
+    CHECK(same_floats(got + j * gap, want + j * gap, 0, s.rows),
+          "form %d, row %zu of %zu, n %zu, %zu rows", s.form, j, m, n, s.rows);
 }
 
 static void time_pair(const struct lqi_kernels *k, uint32_t d, const struct work *w)

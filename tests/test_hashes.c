@@ -272,7 +272,8 @@ static void note_tensor(const char *name, const lq_tensor *dense, const lq_tenso
   note(name, "planes", hash_planes(HASH_START, t, LQ_LAYOUT_NATIVE));
   note_values(name, t);
   note_products(name, "product", t, "", 1, BATCH);
-  note_products(name, "fast product", t, "compute=fast", 1, 4);
+  note_products(name, has_bytes() ? "fast product of few rows in bytes" : "fast product", t,
+                "compute=fast", 1, 4);
   note_products(name, has_bytes() ? "fast product in bytes" : "fast product of many rows", t,
                 "compute=fast", BATCH, BATCH);
   note_transposed(name, t);

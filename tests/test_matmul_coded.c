@@ -137,13 +137,12 @@ static int has_word(const char *text, const char *a, const char *b)
   return strstr(text, a) != NULL || strstr(text, b) != NULL;
 }
 
-/* Whether that many rows of x are multiplied in 8 bits. */
+/* Whether there is a product in 8 bits. */
 static int in_bytes(const char *method, const struct sizes *s)
 {
   const char *size = strstr(method, "_size=");
   int block = size ? atoi(size + 6) : has_word(method, "int8", "affine") ? (int)s->k : 64;
-  return s->m > 8 && !has_word(method, "none", "dynamic8") &&
-         (block < 0 || s->k % (uint64_t)block == 0);
+  return !has_word(method, "none", "dynamic8") && (block < 0 || s->k % (uint64_t)block == 0);
 }
 
 /* The bound of LQ_COMPUTE_FAST, a little above for what the f32 sums round: |w| X / x_share + |x|
@@ -163,25 +162,28 @@ static double bound(const float *x, const float *w, uint64_t k, double absmax, i
   return sum;
 }
 
-/* The least bits of all levels that multiply bytes, and of all others. */
+/* Levels that multiply bytes have the same bits, and so have all others: those of `exact`, if not
+ * NULL. */
 static void check_fast_levels(const lq_tensor *w, const struct sizes *s, const float *exact)
 {
-  float *bytes = NULL;
+  float *first[2] = {NULL, NULL};
   for (int level = 0; level < TEST_LEVELS; level++) {
     if (!test_level(level))
       continue;
+    const int bytes = has_bytes(test_levels[level]);
     snprintf(test_options, sizeof test_options, "threads=%d", 1 + level);
     float *y = product(w, s, "compute=fast");
-    if (!has_bytes(test_levels[level]))
+    if (!bytes && exact != NULL)
       check_same(y, exact, s->m * s->n, test_levels[level]);
-    else if (bytes != NULL)
-      check_same(y, bytes, s->m * s->n, test_levels[level]);
-    if (bytes == NULL && has_bytes(test_levels[level]))
-      bytes = y;
-    else
-      free(y);
+    if (first[bytes] == NULL) {
+      first[bytes] = y;
+      continue;
+    }
+    check_same(y, first[bytes], s->m * s->n, test_levels[level]);
+    free(y);
   }
-  free(bytes);
+  free(first[0]);
+  free(first[1]);
   lq_cpu_limit(NULL);
   test_options[0] = 0;
 }
@@ -206,15 +208,15 @@ static void check_fast(const lq_tensor *w, const float *decoded, const struct si
       equal += y[i * s->n + j] == exact[i * s->n + j];
     }
   CHECK(bad == 0, "%d of %d beyond the bound", (int)bad, (int)(s->m * s->n));
-  if (s->m > 8)
+  if (bytes || s->m > 8)
     CHECK(bytes ? equal < s->m * s->n : equal == s->m * s->n, "%d of %d are exact", (int)equal,
           (int)(s->m * s->n));
-  if (s->m > 8)
-    check_fast_levels(w, s, exact);
+  if (in_bytes(method, s))
+    check_fast_levels(w, s, s->m > 8 ? exact : NULL);
   else
     check_levels(w, s, y, "compute=fast");
   check_rows(w, s, y, "compute=fast");
-  check_fewer(w, s, y, s->m > 8 ? 9 : 1, "compute=fast");
+  check_fewer(w, s, y, bytes || s->m <= 8 ? 1 : 9, "compute=fast");
   free(y);
   free(exact);
 }
@@ -254,8 +256,8 @@ static void test_special_rows(uint64_t m)
   xs[5 * 128 + 3] = -INFINITY;
   lq_tensor *w = quantize_array(LQ_F32, 2, dims, weights, "method=nf4");
   float *y = product(w, &s, "compute=fast"), *exact = product(w, &s, "");
-  int integers = m <= 8 || has_bytes(lq_cpu_features());
-  float share = m <= 8 ? 1e-3f : 0.1f;
+  int bytes = has_bytes(lq_cpu_features()), integers = m <= 8 || bytes;
+  float share = bytes ? 0.1f : 1e-3f;
   for (uint64_t j = 0; j < 8; j++) {
     CHECK(y[8 + j] == 0 && (!integers || y[16 + j] == 0), "zero and tiny rows give %g, %g",
           (double)y[8 + j], (double)y[16 + j]);

@@ -400,7 +400,7 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
                       .out = {in.kern, bias, y_dtype, y, y_stride}};
   if (in.fast && m >= TILE_ROWS_LEAST && p.kern->blocks_bf16 != NULL && shape->cols != 0)
     return multiply_tiles(&weight->mem, &par, &p, &in);
-  if (in.fast && m > FIXED_ROWS && lqi_takes_bytes(&in))
+  if (in.fast && lqi_takes_bytes(&in))
     return lqi_multiply_bytes(&weight->mem, &par, &in, &p.out);
   return multiply_blocks(&weight->mem, &par, &p, &in);
 }

@@ -1,31 +1,32 @@
 /*
- * product_bytes.c - y = x W^T in 8-bit integers: mode fast, for many rows of x.
+ * product_bytes.c - y = x W^T in 8-bit integers: mode fast.
  *
  * Owns: cutting such a product into tasks, bands and blocks, and its work space.
  * Must not know: any one method; a tensor shows its rows through its vtable.
  *
- * x becomes integers once, some hundred rows at a time, 12 to a panel. A task unpacks bands of W to
- * bytes, 16 rows to a tile, which stay in a second-level cache while all panels of x pass by.
+ * x becomes integers once, some hundred rows at a time, up to 12 to a panel. A task takes bands of
+ * W, whose codes stay in a second-level cache while all panels of x pass by, in blocks that stay
+ * there too.
  */
 #include "product.h"
 
 #include <string.h>
 
-/* Bytes of x at a time. */
+/* Bytes of x at a time, and of a block of it. */
 #define BYTES_X (UINT64_C(1) << 22)
+#define BYTES_BLOCK (UINT64_C(1) << 19)
 
-/* Rows of W at a time: bytes of a band, and at most. */
-#define BYTES_BAND (UINT64_C(1) << 18)
-#define BYTES_BAND_ROWS 64
+/* Rows of W at a time. */
+#define BYTES_BAND 64
 
 struct byte_product {
   const struct lqi_input *in;
   struct lqi_output out; /* y from the first row of x in `x` on */
   int form;
-  uint64_t numbers;        /* of a row's grids */
   float step;              /* what the code book was divided by */
   uint64_t i, m;           /* rows of the caller's x in `x` */
   struct lqi_byte_x x;     /* its first panel */
+  uint64_t block;          /* rows of x, whole panels */
   uint64_t band, per_task; /* rows of W */
   char *rooms;
   uint64_t room;
@@ -33,74 +34,42 @@ struct byte_product {
 
 /* The work space of a task, cut from its bytes. */
 struct byte_room {
-  uint8_t *tiles;   /* [band / 16][columns / 4][16][4] */
-  uint8_t *natural; /* 16 rows */
-  float *grids;     /* [band / 16][groups][numbers][16] */
-  float *rows;      /* grids of 16 rows */
-  float *sums;      /* [12][band] */
+  float *grids; /* of a band, where the method makes them */
+  float *sums;  /* [block][band] */
 };
 
 static uint64_t cut_byte_room(const struct byte_product *p, uint32_t index, struct byte_room *out)
 {
-  const uint64_t k = p->in->weight->shape.cols;
-  const uint64_t tiles = p->band * k, natural = LQI_BYTE_ROWS * k, grids = p->band * p->numbers;
-  const uint64_t rows = LQI_BYTE_ROWS * LQI_STRIP_GRIDS(k), sums = LQI_BYTE_PANEL * p->band;
+  const uint64_t grids = p->band * LQI_STRIP_GRIDS(p->in->weight->shape.cols);
   if (out != NULL) {
-    out->tiles = (uint8_t *)p->rooms + index * p->room;
-    out->natural = out->tiles + tiles;
-    out->grids = (float *)(void *)(out->natural + natural);
-    out->rows = out->grids + grids;
-    out->sums = out->rows + rows;
+    out->grids = (float *)(void *)(p->rooms + index * p->room);
+    out->sums = out->grids + grids;
   }
-  const uint64_t bytes = tiles + natural + (grids + rows + sums) * sizeof(float);
+  const uint64_t bytes = (grids + p->block * p->band) * sizeof(float);
   return lqi_ceil_div(bytes, LQI_ALIGNMENT) * LQI_ALIGNMENT;
 }
 
-/* Up to 16 rows of W to tile t of the room; rows that are not there become 0. */
-static struct lqi_byte_w load_tile(const struct byte_product *p, const struct byte_room *room,
-                                   uint64_t t, uint64_t row, uint64_t rows)
-{
-  const struct lqi_input *in = p->in;
-  const uint64_t k = in->weight->shape.cols;
-  uint8_t *tile = room->tiles + t * LQI_BYTE_ROWS * k;
-  float *grids = room->grids + t * LQI_BYTE_ROWS * p->numbers;
-  struct lqi_strip w;
-  in->weight->method->strip(in->weight, in->kern, row, rows, room->rows, &w);
-  in->kern->strip_bytes[p->form](&w, (size_t)rows, (size_t)k, room->natural, (size_t)k);
-  if (rows < LQI_BYTE_ROWS) {
-    memset(tile, 0, (size_t)(LQI_BYTE_ROWS * k));
-    memset(grids, 0, (size_t)(LQI_BYTE_ROWS * p->numbers) * sizeof *grids);
-  }
-  in->kern->tiles.transpose_f32((const float *)(const void *)room->natural, (size_t)k / 4,
-                                (size_t)rows, (size_t)k / 4, (float *)(void *)tile, LQI_BYTE_ROWS);
-  in->kern->tiles.transpose_f32(w.grid, w.grid_step, (size_t)rows, (size_t)p->numbers, grids,
-                                LQI_BYTE_ROWS);
-  return (struct lqi_byte_w){tile, grids, w.numbers, w.group, p->step};
-}
-
-static struct lqi_byte_x byte_panel(const struct byte_product *p, uint64_t index)
+/* From row `first` of x on, which begins a panel. */
+static struct lqi_byte_x byte_panel(const struct byte_product *p, uint64_t first)
 {
   struct lqi_byte_x x = p->x;
-  const uint64_t of_units = index * LQI_BYTE_PANEL * (x.n / x.unit);
-  x.q += index * LQI_BYTE_PANEL * x.n;
-  x.t += of_units;
-  x.minus += of_units;
+  x.q += first * x.n;
+  x.t += first * (x.n / x.unit);
+  x.minus += first * (x.n / x.unit);
   return x;
 }
 
 static void bytes_band(const struct byte_product *p, const struct byte_room *room, uint64_t n,
                        uint64_t count)
 {
-  const uint64_t tiles = lqi_ceil_div(count, LQI_BYTE_ROWS);
-  struct lqi_byte_w w[BYTES_BAND_ROWS / LQI_BYTE_ROWS];
-  for (uint64_t t = 0; t < tiles; t++)
-    w[t] = load_tile(p, room, t, p->in->first + n + t * LQI_BYTE_ROWS,
-                     lqi_min_u64(LQI_BYTE_ROWS, count - t * LQI_BYTE_ROWS));
+  const struct lqi_input *in = p->in;
+  struct lqi_strip w;
+  in->weight->method->strip(in->weight, in->kern, in->first + n, count, room->grids, &w);
   for (uint64_t i = 0, m; i < p->m; i += m) {
-    struct lqi_byte_x x = byte_panel(p, i / LQI_BYTE_PANEL);
-    m = lqi_min_u64(LQI_BYTE_PANEL, p->m - i);
-    for (uint64_t t = 0; t < tiles; t++)
-      p->in->kern->byte_dots(&w[t], &x, (size_t)m, room->sums + t * LQI_BYTE_ROWS, (size_t)p->band);
+    const struct lqi_byte_x x = byte_panel(p, i);
+    m = lqi_min_u64(p->block, p->m - i);
+    in->kern->byte_dots[p->form](&w, (size_t)count, p->step, &x, (size_t)m, room->sums,
+                                 (size_t)p->band);
     lqi_product_store(&p->out, room->sums, p->band, i, m, n, count);
   }
 }
@@ -121,17 +90,22 @@ static void round_task(void *arg, uint32_t index)
   enum { AT_ONCE = 128 };
   const struct byte_product *p = arg;
   const struct lqi_input *in = p->in;
-  const struct lqi_byte_x panel = byte_panel(p, index);
-  const uint64_t first = (uint64_t)index * LQI_BYTE_PANEL,
-                 rows = lqi_min_u64(LQI_BYTE_PANEL, p->m - first);
+  const uint64_t first = index * p->x.rows, rows = lqi_min_u64(p->x.rows, p->m - first);
+  const struct lqi_byte_x panel = byte_panel(p, first);
+  const size_t units = panel.n / panel.unit * panel.rows;
   float wide[AT_ONCE];
+  if (rows < panel.rows) {
+    memset(panel.q, 0, panel.n * panel.rows);
+    memset(panel.t, 0, units * sizeof *panel.t);
+    memset(panel.minus, 0, units * sizeof *panel.minus);
+  }
   for (uint64_t r = 0; r < rows; r++)
     for (uint64_t c = 0, n; c < panel.n; c += n) {
       const void *x = lqi_element(in->x, in->dtype, (p->i + first + r) * in->stride + c);
       struct lqi_byte_x to = panel;
-      to.q += c * LQI_BYTE_PANEL;
-      to.t += c / to.unit * LQI_BYTE_PANEL;
-      to.minus += c / to.unit * LQI_BYTE_PANEL;
+      to.q += c * panel.rows;
+      to.t += c / to.unit * panel.rows;
+      to.minus += c / to.unit * panel.rows;
       n = in->dtype == LQ_F32 ? panel.n : lqi_min_u64(AT_ONCE, panel.n - c);
       if (in->dtype != LQ_F32)
         in->kern->widen[lqi_float_index(in->dtype)](x, (size_t)n, wide);
@@ -139,12 +113,15 @@ static void round_task(void *arg, uint32_t index)
     }
 }
 
-static uint64_t byte_band_of(const struct byte_product *p, uint64_t workers)
+/* Rows of a panel: those that waste least, a kernel's tile being 1, 4, 8 or 12 high; that of 12 is
+ * a twentieth better than that of 8. */
+static size_t panel_rows(uint64_t m)
 {
-  uint64_t band = BYTES_BAND / p->in->weight->shape.cols / LQI_BYTE_ROWS * LQI_BYTE_ROWS;
-  uint64_t share = lqi_ceil_div(lqi_ceil_div(p->in->rows, workers), LQI_BYTE_ROWS) * LQI_BYTE_ROWS;
-  band = band < LQI_BYTE_ROWS ? LQI_BYTE_ROWS : lqi_min_u64(band, BYTES_BAND_ROWS);
-  return lqi_min_u64(band, share);
+  if (m <= LQI_BYTE_PANEL)
+    return m <= 1 ? 1 : m <= 4 ? 4 : m <= 8 ? 8 : LQI_BYTE_PANEL;
+  return lqi_ceil_div(m, 8) * 8 * 21 <= lqi_ceil_div(m, LQI_BYTE_PANEL) * LQI_BYTE_PANEL * 20
+             ? 8
+             : LQI_BYTE_PANEL;
 }
 
 int lqi_takes_bytes(const struct lqi_input *in)
@@ -156,14 +133,14 @@ int lqi_takes_bytes(const struct lqi_input *in)
       k > UINT64_MAX >> 16)
     return 0;
   const int form = method->strip(in->weight, in->kern, 0, 0, NULL, &none);
-  return form >= 0 && in->kern->strip_bytes[form] != NULL;
+  return form >= 0 && in->kern->byte_dots[form] != NULL;
 }
 
-lq_status lqi_multiply_bytes(const struct lqi_mem *mem, const struct lqi_par *par,
-                             const struct lqi_input *in, const struct lqi_output *out)
+/* What the product is made of, but for its work space. */
+static struct byte_product byte_product_of(const struct lqi_input *in, const struct lqi_output *out,
+                                           uint64_t workers)
 {
-  const uint64_t k = in->weight->shape.cols, elements = in->rows * k * in->m;
-  const uint64_t workers = elements < LQI_TASK_ELEMENTS ? 1 : lqi_par_workers(par);
+  const uint64_t k = in->weight->shape.cols;
   struct lqi_strip w;
   struct byte_product p = {.in = in, .out = *out, .step = 1.0f};
   p.form = in->weight->method->strip(in->weight, in->kern, 0, 0, NULL, &w);
@@ -171,16 +148,29 @@ lq_status lqi_multiply_bytes(const struct lqi_mem *mem, const struct lqi_par *pa
     p.step = lqi_byte_book(w.book, (uint8_t[16]){0});
   if (p.form == LQI_FORM_I8)
     p.step = lqi_f32_from_bits(LQI_I8_STEP_BITS);
-  p.x = (struct lqi_byte_x){.n = (size_t)k, .unit = w.group % 64 == 0 ? 64 : 32};
-  p.numbers = k / w.group * w.numbers;
-  p.band = byte_band_of(&p, workers);
+  p.x = (struct lqi_byte_x){.n = (size_t)k,
+                            .unit = w.group % 64 == 0 ? 64 : 32,
+                            .rows = panel_rows(in->m),
+                            .split = p.form == LQI_FORM_BOOK4 || p.form == LQI_FORM_LOW4,
+                            .times = w.numbers == 2 ? 1 : 128};
+  p.block = lqi_min_u64(lqi_ceil_div(in->m, p.x.rows), BYTES_BLOCK / (p.x.rows * k) + 1) * p.x.rows;
+  p.band = lqi_min_u64(BYTES_BAND, lqi_ceil_div(lqi_ceil_div(in->rows, workers), LQI_BYTE_ROWS) *
+                                       LQI_BYTE_ROWS);
   const uint64_t bands = lqi_ceil_div(in->rows, p.band);
   p.per_task = lqi_ceil_div(bands, lqi_min_u64(workers, bands)) * p.band;
-  const uint64_t tasks = lqi_ceil_div(in->rows, p.per_task), units = k / p.x.unit;
-  const uint64_t panels =
-      lqi_min_u64(lqi_ceil_div(in->m, LQI_BYTE_PANEL), BYTES_X / LQI_BYTE_PANEL / k + 1);
-  const uint64_t most = panels * LQI_BYTE_PANEL;
   p.room = cut_byte_room(&p, 0, NULL);
+  return p;
+}
+
+lq_status lqi_multiply_bytes(const struct lqi_mem *mem, const struct lqi_par *par,
+                             const struct lqi_input *in, const struct lqi_output *out)
+{
+  const uint64_t k = in->weight->shape.cols, elements = in->rows * k * in->m;
+  const uint64_t workers = elements < LQI_TASK_ELEMENTS ? 1 : lqi_par_workers(par);
+  struct byte_product p = byte_product_of(in, out, workers);
+  const uint64_t tasks = lqi_ceil_div(in->rows, p.per_task), units = k / p.x.unit;
+  const uint64_t blocks = lqi_min_u64(lqi_ceil_div(in->m, p.block), BYTES_X / (p.block * k) + 1);
+  const uint64_t most = blocks * p.block;
   const uint64_t rooms = tasks * p.room, bytes = rooms + most * (k + units * 2 * sizeof(float));
   p.rooms = lqi_alloc(mem, bytes);
   if (p.rooms == NULL)
@@ -191,10 +181,10 @@ lq_status lqi_multiply_bytes(const struct lqi_mem *mem, const struct lqi_par *pa
   for (p.i = 0; p.i < in->m; p.i += p.m) {
     p.m = lqi_min_u64(most, in->m - p.i);
     p.out.y = lqi_element_mut(out->y, out->dtype, p.i * out->stride);
-    const uint32_t parts = (uint32_t)lqi_ceil_div(p.m, LQI_BYTE_PANEL);
-    if (workers > 1)
+    const uint32_t parts = (uint32_t)lqi_ceil_div(p.m, p.x.rows);
+    if (workers > 1 && parts > 1)
       lqi_parallel(par, parts, round_task, &p);
-    for (uint32_t part = 0; workers == 1 && part < parts; part++)
+    for (uint32_t part = 0; part < parts && (workers == 1 || parts == 1); part++)
       round_task(&p, part);
     lqi_parallel(par, (uint32_t)tasks, bytes_task, &p);
   }

@@ -1,11 +1,12 @@
 /*
  * bytes_neon.c - products of coded rows in 8 bits, aarch64 with SDOT.
  *
- * Owns: the unpacking of 4-bit codes to bytes, and the tile of 16 rows of W by 4 rows of x.
+ * Owns: the unpacking of codes to bytes, and the tile of 16 rows of W by 4 rows of x.
  * Must not know: which method has which form.
  *
  * SDOT multiplies signed bytes: of codes 128 is taken off as they are loaded, and of zero points.
  */
+#include "kern_bytes.h"
 #include "kern_neon.h"
 
 #if LQI_DOTPROD
@@ -18,78 +19,99 @@ enum { BYTES_NEON_X = 4 };
 
 void lqi_byte_round_neon(const float *x, size_t n, const struct lqi_byte_x *out, size_t r)
 {
+  static const uint8_t orders[2][8] = {{0, 1, 2, 3, 4, 5, 6, 7}, {0, 2, 4, 6, 1, 3, 5, 7}};
+  const uint8x8_t order = vld1_u8(orders[out->split != 0]);
   struct lqi_byte_x to = *out;
-  for (size_t k = 0; k < n; k += to.unit, to.t += LQI_BYTE_PANEL, to.minus += LQI_BYTE_PANEL) {
+  for (size_t k = 0; k < n; k += to.unit, to.t += to.rows, to.minus += to.rows) {
     int32x4_t sum = vdupq_n_s32(0);
     float most = lqi_absmax_f32_neon(x + k, to.unit);
-    to.q = out->q + k * LQI_BYTE_PANEL;
-    if (LQI_UNLIKELY(!(most >= 0x1p-100f && most <= FLT_MAX))) {
+    to.q = out->q + k * to.rows;
+    if (LQI_UNLIKELY(!(most <= FLT_MAX))) {
       lqi_byte_round_c(x + k, to.unit, &to, r);
       continue;
     }
-    for (size_t c = 0; c < to.unit; c += 4) {
-      int32x4_t v = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + k + c), 127.0f / most));
-      int16x4_t half = vmovn_s32(v);
-      int8x8_t bytes = vmovn_s16(vcombine_s16(half, half));
-      vst1_lane_s32((int32_t *)(void *)(to.q + c * LQI_BYTE_PANEL + 4 * r),
-                    vreinterpret_s32_s8(bytes), 0);
-      sum = vaddq_s32(sum, v);
+    const float by = most >= 0x1p-100f ? 127.0f / most : 0.0f;
+    for (size_t c = 0; c < to.unit; c += 8) {
+      int32x4_t low = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + k + c), by)),
+                high = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + k + c + 4), by));
+      int8x8_t eight = vmovn_s16(vcombine_s16(vmovn_s32(low), vmovn_s32(high)));
+      int32x2_t fours = vreinterpret_s32_s8(vtbl1_s8(eight, vreinterpret_s8_u8(order)));
+      int8_t *q = to.q + c * to.rows + 4 * r;
+      vst1_lane_s32((int32_t *)(void *)q, fours, 0);
+      vst1_lane_s32((int32_t *)(void *)(q + 4 * to.rows), fours, 1);
+      sum = vaddq_s32(sum, vaddq_s32(low, high));
     }
-    to.t[r] = most / 127.0f;
-    to.minus[r] = -vaddvq_s32(sum);
+    to.t[r] = most >= 0x1p-100f ? most / 127.0f : 0.0f;
+    to.minus[r] = -vaddvq_s32(sum) * to.times;
   }
 }
 
 /* ---- Weights ---- */
 
-/* 32 codes to their table's bytes; `high`: the first of two is the higher one. */
-LQI_INLINE void bytes_neon_row(const uint8_t *from, size_t n, uint8x16_t table, int high,
+/* 32 codes of 4 bits: of each 8 the even columns, which `high` nibbles are, then the odd ones. */
+LQI_INLINE void bytes_neon_split(const uint8_t *from, uint8x16_t table, int high, uint8_t *to)
+{
+  const uint8x16_t both = vld1q_u8(from);
+  const uint32x4_t low = vreinterpretq_u32_u8(vqtbl1q_u8(table, vandq_u8(both, vdupq_n_u8(15)))),
+                   top = vreinterpretq_u32_u8(vqtbl1q_u8(table, vshrq_n_u8(both, 4)));
+  const uint32x4x2_t pairs = high ? vzipq_u32(top, low) : vzipq_u32(low, top);
+  vst1q_u8(to, vreinterpretq_u8_u32(pairs.val[0]));
+  vst1q_u8(to + 16, vreinterpretq_u8_u32(pairs.val[1]));
+}
+
+/* `count` columns of a row, whole pieces of 32. */
+LQI_INLINE void bytes_neon_row(const uint8_t *from, int form, uint8x16_t table, size_t count,
                                uint8_t *to)
 {
-  for (size_t k = 0; k < n; k += 32) {
-    uint8x16_t both = vld1q_u8(from + k / 2), low = vandq_u8(both, vdupq_n_u8(15)),
-               top = vshrq_n_u8(both, 4);
-    uint8x16x2_t pair = {
-        {vqtbl1q_u8(table, high ? top : low), vqtbl1q_u8(table, high ? low : top)}};
-    vst2q_u8(to + k, pair);
+  const uint8x16_t top = vdupq_n_u8(form == LQI_FORM_I8 ? 0x80 : 0);
+  if (bytes_bits(form) < 4) {
+    bytes_narrow(from, (uint32_t)bytes_bits(form), count, to);
+    return;
   }
+  for (size_t k = 0; k < count; k += 32)
+    if (form == LQI_FORM_BOOK4 || form == LQI_FORM_LOW4) {
+      bytes_neon_split(from + k / 2, table, form == LQI_FORM_BOOK4, to + k);
+    } else {
+      vst1q_u8(to + k, veorq_u8(vld1q_u8(from + k), top));
+      vst1q_u8(to + k + 16, veorq_u8(vld1q_u8(from + k + 16), top));
+    }
 }
 
-void lqi_strip_bytes_book4_neon(const struct lqi_strip *w, size_t rows, size_t n, uint8_t *out,
-                                size_t stride)
+/* Rows of a unit to [columns / 4][16][4]. */
+LQI_INLINE void bytes_neon_tile(const struct bytes_unit *w, const uint8_t table[16], size_t columns,
+                                int form, float *tile)
 {
-  uint8_t book[16];
-  lqi_byte_book(w->book, book);
-  for (size_t r = 0; r < rows; r++)
-    bytes_neon_row(w->codes + r * w->row_bytes, n, vld1q_u8(book), 1, out + r * stride);
-}
-
-void lqi_strip_bytes_low4_neon(const struct lqi_strip *w, size_t rows, size_t n, uint8_t *out,
-                               size_t stride)
-{
-  static const uint8_t codes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  for (size_t r = 0; r < rows; r++)
-    bytes_neon_row(w->codes + r * w->row_bytes, n, vld1q_u8(codes), 0, out + r * stride);
+  const uint8x16_t book = vld1q_u8(table);
+  float natural[LQI_BYTE_ROWS][BYTES_UNIT / 4] = {{0}};
+  for (size_t r = 0; r < w->rows; r++)
+    bytes_neon_row(w->codes + r * w->row_bytes, form, book, columns, (uint8_t *)natural[r]);
+  lqi_transpose_f32_neon(natural[0], BYTES_UNIT / 4, LQI_BYTE_ROWS, columns / 4, tile,
+                         LQI_BYTE_ROWS);
 }
 
 /* ---- Products ---- */
 
-/* A unit of m rows of a panel, a constant where this is inlined: added to `sum`. */
-LQI_INLINE LQI_SDOT void bytes_sdot_unit(const uint8_t *c, const uint8_t *end,
-                                         const struct lqi_byte_x *x, size_t m, const int32x4_t *z,
-                                         const float32x4_t *f, float32x4_t (*sum)[4])
+/* Rows first .. of a panel, m of them, a constant where this is inlined. */
+LQI_INLINE LQI_SDOT void bytes_sdot_rows(const struct bytes_unit *w, const float *tile,
+                                         const struct lqi_byte_x *x, size_t first, size_t m,
+                                         float *out, size_t stride)
 {
   int32x4_t whole[BYTES_NEON_X][4];
-  const int8_t *q = x->q;
+  const int8_t *q = x->q + 4 * first;
+  /* Codes are 128 less here. Where `times` is 128, so are all zero points. */
   NEON_UNROLL
   for (size_t j = 0; j < m; j++)
     for (size_t h = 0; h < 4; h++)
-      whole[j][h] = vmulq_n_s32(z[h], x->minus[j]);
-  for (; c < end; c += 4 * LQI_BYTE_ROWS, q += 4 * LQI_BYTE_PANEL) {
+      whole[j][h] = x->times == 1
+                        ? vmulq_n_s32(vsubq_s32(vld1q_s32(w->z + 4 * h), vdupq_n_s32(128)),
+                                      x->minus[first + j])
+                        : vdupq_n_s32(0);
+  for (const float *end = tile + x->unit * 4; tile < end; tile += 16, q += 4 * x->rows) {
     int8x16_t v[4];
     NEON_UNROLL
     for (size_t h = 0; h < 4; h++)
-      v[h] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(c + 16 * h), vdupq_n_u8(0x80)));
+      v[h] = vreinterpretq_s8_u8(
+          veorq_u8(vreinterpretq_u8_f32(vld1q_f32(tile + 4 * h)), vdupq_n_u8(0x80)));
     NEON_UNROLL
     for (size_t j = 0; j < m; j++) {
       int8x16_t four =
@@ -101,50 +123,50 @@ LQI_INLINE LQI_SDOT void bytes_sdot_unit(const uint8_t *c, const uint8_t *end,
   }
   NEON_UNROLL
   for (size_t j = 0; j < m; j++)
-    for (size_t h = 0; h < 4; h++)
-      sum[j][h] = vfmaq_f32(sum[j][h], vcvtq_f32_s32(whole[j][h]), vmulq_n_f32(f[h], x->t[j]));
-}
-
-LQI_INLINE LQI_SDOT void bytes_sdot_rows(const struct lqi_byte_w *w, const struct lqi_byte_x *from,
-                                         size_t first, size_t m, float *out, size_t stride)
-{
-  const size_t step = from->unit * LQI_BYTE_ROWS;
-  struct lqi_byte_x x = *from;
-  float32x4_t sum[BYTES_NEON_X][4];
-  const float *grid = w->grid;
-  const uint8_t *c = w->c, *end = c + x.n * LQI_BYTE_ROWS;
-  x.q += 4 * first, x.t += first, x.minus += first;
-  for (size_t j = 0; j < m; j++)
-    for (size_t h = 0; h < 4; h++)
-      sum[j][h] = vdupq_n_f32(0);
-  while (c < end) {
-    float32x4_t f[4];
-    int32x4_t z[4];
     for (size_t h = 0; h < 4; h++) {
-      f[h] = vmulq_n_f32(vld1q_f32(grid + 4 * h), w->step);
-      z[h] = vdupq_n_s32(0);
-      if (w->numbers == 2)
-        z[h] = vsubq_s32(vcvtnq_s32_f32(vld1q_f32(grid + LQI_BYTE_ROWS + 4 * h)), vdupq_n_s32(128));
+      float *y = out + j * stride + 4 * h;
+      float32x4_t f = vmulq_n_f32(vld1q_f32(w->f + 4 * h), x->t[first + j]);
+      vst1q_f32(y, vfmaq_f32(vld1q_f32(y), vcvtq_f32_s32(whole[j][h]), f));
     }
-    for (const uint8_t *stop = c + w->group * LQI_BYTE_ROWS; c < stop; c += step) {
-      bytes_sdot_unit(c, c + step, &x, m, z, f, sum);
-      x.q += x.unit * LQI_BYTE_PANEL, x.t += LQI_BYTE_PANEL, x.minus += LQI_BYTE_PANEL;
-    }
-    grid += w->numbers * LQI_BYTE_ROWS;
-  }
-  for (size_t j = 0; j < m; j++)
-    for (size_t h = 0; h < 4; h++)
-      vst1q_f32(out + (first + j) * stride + 4 * h, sum[j][h]);
 }
 
-LQI_SDOT void lqi_byte_dots_dotprod(const struct lqi_byte_w *w, const struct lqi_byte_x *x,
-                                    size_t m, float *out, size_t stride)
+LQI_INLINE LQI_SDOT void bytes_sdot_unit(const struct bytes_unit *w, const uint8_t table[16],
+                                         const struct lqi_byte_x *x, size_t m, float *out,
+                                         size_t stride, int form)
 {
-  size_t j = 0;
-  for (; j + BYTES_NEON_X <= m; j += BYTES_NEON_X)
-    bytes_sdot_rows(w, x, j, BYTES_NEON_X, out, stride);
-  for (; j < m; j++)
-    bytes_sdot_rows(w, x, j, 1, out, stride);
+  float tile[BYTES_UNIT * LQI_BYTE_ROWS / 4];
+  bytes_neon_tile(w, table, x->unit, form, tile);
+  for (size_t p = 0; p * x->rows < m; p++) {
+    const struct lqi_byte_x panel = bytes_panel(x, p);
+    const size_t left = m - p * x->rows, rows = left < x->rows ? left : x->rows;
+    size_t j = 0;
+    for (; j + BYTES_NEON_X <= rows; j += BYTES_NEON_X, out += BYTES_NEON_X * stride)
+      bytes_sdot_rows(w, tile, &panel, j, BYTES_NEON_X, out, stride);
+    for (; j < rows; j++, out += stride)
+      bytes_sdot_rows(w, tile, &panel, j, 1, out, stride);
+  }
 }
+
+#define BYTES_SDOT(name, form) \
+  static LQI_SDOT void bytes_sdot_unit_##name(const struct bytes_unit *w, const uint8_t table[16], \
+                                              const struct lqi_byte_x *x, size_t m, float *out, \
+                                              size_t stride) \
+  { \
+    bytes_sdot_unit(w, table, x, m, out, stride, form); \
+  } \
+  LQI_SDOT void lqi_byte_dots_##name##_dotprod(const struct lqi_strip *w, size_t rows, float step, \
+                                               const struct lqi_byte_x *x, size_t m, float *out, \
+                                               size_t stride) \
+  { \
+    bytes_walk(w, rows, step, x, m, out, stride, form, lqi_transpose_f32_neon, \
+               bytes_sdot_unit_##name); \
+  }
+
+BYTES_SDOT(book4, LQI_FORM_BOOK4)
+BYTES_SDOT(low4, LQI_FORM_LOW4)
+BYTES_SDOT(low3, LQI_FORM_LOW3)
+BYTES_SDOT(low2, LQI_FORM_LOW2)
+BYTES_SDOT(u8, LQI_FORM_U8)
+BYTES_SDOT(i8, LQI_FORM_I8)
 
 #endif

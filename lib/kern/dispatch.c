@@ -63,16 +63,16 @@
          .strip_dots[LQI_FORM_I8] = lqi_strip_dots_i8_##isa, \
          .fixed_dots[LQI_FORM_I8] = lqi_fixed_dots_i8_##fixed, .dots_i8 = lqi_dots_i8_##dots, )
 
-/* Products of bytes: what rounds x, multiplies, unpacks codes of 4 bits, and of 3 and 2; whether
- * they pay. Dense rows and books of 256 values have no bytes. */
-#define BYTES(round, dots, unpack, narrow, pay) \
-  .byte_round = lqi_byte_round_##round, .byte_dots = lqi_byte_dots_##dots, .byte_products = pay, \
-  LQI_IF(LQI_HAS_BOOK4, .strip_bytes[LQI_FORM_BOOK4] = lqi_strip_bytes_book4_##unpack, ) \
-      LQI_IF(LQI_HAS_AFFINE, .strip_bytes[LQI_FORM_LOW4] = lqi_strip_bytes_low4_##unpack, \
-             .strip_bytes[LQI_FORM_LOW3] = lqi_strip_bytes_low3_##narrow, \
-             .strip_bytes[LQI_FORM_LOW2] = lqi_strip_bytes_low2_##narrow, \
-             .strip_bytes[LQI_FORM_U8] = lqi_strip_bytes_u8_c, ) \
-          LQI_IF(LQI_HAS_INT8, .strip_bytes[LQI_FORM_I8] = lqi_strip_bytes_i8_c, )
+/* Products of bytes: what rounds x, what multiplies, and whether they pay. Dense rows and books of
+ * 256 values have none. */
+#define BYTES(round, isa, pay) \
+  .byte_round = lqi_byte_round_##round, .byte_products = pay, \
+  LQI_IF(LQI_HAS_BOOK4, .byte_dots[LQI_FORM_BOOK4] = lqi_byte_dots_book4_##isa, ) \
+      LQI_IF(LQI_HAS_AFFINE, .byte_dots[LQI_FORM_LOW4] = lqi_byte_dots_low4_##isa, \
+             .byte_dots[LQI_FORM_LOW3] = lqi_byte_dots_low3_##isa, \
+             .byte_dots[LQI_FORM_LOW2] = lqi_byte_dots_low2_##isa, \
+             .byte_dots[LQI_FORM_U8] = lqi_byte_dots_u8_##isa, ) \
+          LQI_IF(LQI_HAS_INT8, .byte_dots[LQI_FORM_I8] = lqi_byte_dots_i8_##isa, )
 
 /* Of binary64: columns and grain of a tile. */
 #define GPTQ(isa, transpose, columns, grain) \
@@ -104,7 +104,7 @@ static const struct lqi_kernels kernels_c = {
   BOOK8_STRIPS(c)
   AFFINE(c, c)
   INT8(c, c, c)
-  BYTES(c, c, c, c, 0)
+  BYTES(c, c, 0)
   GPTQ(c, c, 4, 1)
 };
 
@@ -127,7 +127,7 @@ static const struct lqi_kernels kernels_avx2 = {
 static const struct lqi_kernels kernels_avxvnni = {
   KERNELS_AVX2
   INT8(avx2, avx2, avxvnni)
-  BYTES(avx2, avxvnni, avx2, c, 1)
+  BYTES(avx2, avxvnni, 1)
 };
 
 static const struct lqi_kernels kernels_avx512 = {
@@ -148,7 +148,7 @@ static const struct lqi_kernels kernels_avx512 = {
   BOOK8_STRIPS(avx512vbmi) \
   AFFINE(avx512, avx512vbmi) \
   INT8(avx512, avx512vbmi, avx512vbmi) \
-  BYTES(avx512, avx512vbmi, avx512vbmi, avx512vbmi, 1) \
+  BYTES(avx512, avx512vbmi, 1) \
   GPTQ(avx512, avx2, 24, 8)
 
 static const struct lqi_kernels kernels_avx512vbmi = {KERNELS_AVX512VBMI};
@@ -185,13 +185,13 @@ static const struct lqi_kernels kernels_neon = {
 static const struct lqi_kernels kernels_dotprod = {
   KERNELS_NEON
   INT8(neon, neon, dotprod)
-  BYTES(neon, dotprod, neon, c, 1)
+  BYTES(neon, dotprod, 1)
 };
 
 static const struct lqi_kernels kernels_i8mm = {
   KERNELS_NEON
   INT8(neon, neon, i8mm)
-  BYTES(neon, dotprod, neon, c, 1)
+  BYTES(neon, dotprod, 1)
 };
 
 #endif

@@ -194,48 +194,45 @@ typedef void lqi_fixed_dots_fn(const struct lqi_strip *w, size_t rows, size_t n,
                                const struct lqi_fixed *x, size_t m, float *out, size_t stride);
 
 /*
- * The same in 8 bits, for mode fast and many rows of x. Columns come in units of 32 or 64. A row of
- * x has for each unit u a scale t = max |x| / 127 and integers q = x / t, rounded to the nearest.
- * Weights are bytes c less a zero point z: of book4 c is 128 + the book times 127 over its largest
- * magnitude, of low2 to low4 and u8 the code, of i8 128 + the code; z is 128 where the form has no
- * other. A product sums over the units, rising,
+ * The same in 8 bits, for mode fast where bytes are multiplied in fours. Columns come in units of
+ * 32 or 64. A row of x has for each unit u a scale t = max |x| / 127 and integers q = x / t,
+ * rounded to the nearest. Weights are bytes c less a zero point z: of book4 c is 128 + the book
+ * times 127 over its largest magnitude, of low2 to low4 and u8 the code, of i8 128 + the code; z is
+ * 128 where the form has no other. A product sums over the units, rising,
  *   fma((f32)(sum of (c - z) q over the unit), f * t, .)
  * from +0, where f is the scale of the group, times what the book was divided by (i8: times
  * LQI_I8_STEP_BITS). The integer sums are exact, below 2^24.
+ *
+ * An instruction multiplies four columns of 16 rows of W by the same ones of a row of x. As 4-bit
+ * codes lie in pairs, of each 8 columns of such forms the even ones come first, then the odd ones.
  */
 #define LQI_BYTE_ROWS 16
 #define LQI_BYTE_PANEL 12
 
-/* A panel of 12 rows of x, in which four columns of a row lie together: q [n / 4][12][4]; for each
- * unit and row t, and minus the sum of its q [units][12]. n is a multiple of `unit`. */
+/*
+ * Panels of 1, 4, 8 or 12 rows of x, in which four columns of a row lie together: q [panels][n / 4]
+ * [rows][4]; for each unit and row t, and minus `times` the sum of its q [panels][units][rows]. n
+ * is a multiple of `unit`. `split` is for forms of 4 bits; `times` is 128 where z is, else 1. What
+ * the last panel has beyond the rows of x may be read.
+ */
 struct lqi_byte_x {
   int8_t *q;
   float *t;
   int32_t *minus;
-  size_t n, unit;
+  size_t n, unit, rows;
+  int split;
+  int32_t times;
 };
 
 /* n columns of f32, whole units, to row r of a panel. A unit whose maximum is below 2^-100 becomes
  * 0; one that holds NaN or infinity has t = NaN and q = 0. */
 typedef void lqi_byte_round_fn(const float *x, size_t n, const struct lqi_byte_x *out, size_t r);
 
-/* The bytes c of rows 0 .. rows - 1 to out + r * stride, in the order of columns, n of them in
- * whole pieces of 32 and whole groups. NULL: the form has none. */
-typedef void lqi_strip_bytes_fn(const struct lqi_strip *w, size_t rows, size_t n, uint8_t *out,
-                                size_t stride);
-
-/* 16 rows of W: bytes [n / 4][16][4], and of each group scales, and where numbers is 2 zero points
- * [n / group][numbers][16]. `step` is what the book was divided by, or LQI_I8_STEP_BITS, or 1. */
-struct lqi_byte_w {
-  const uint8_t *c;
-  const float *grid;
-  size_t numbers, group;
-  float step;
-};
-
-/* Products with rows 0 .. m - 1 of a panel: out[j * stride + r] for r < 16. */
-typedef void lqi_byte_dots_fn(const struct lqi_byte_w *w, const struct lqi_byte_x *x, size_t m,
-                              float *out, size_t stride);
+/* Products of rows of W with rows 0 .. m - 1 of x: out[j * stride + r], which is written up to a
+ * multiple of 16 rows. `step` is what the book was divided by, or LQI_I8_STEP_BITS, or 1. NULL: the
+ * form has none. */
+typedef void lqi_byte_dots_fn(const struct lqi_strip *w, size_t rows, float step,
+                              const struct lqi_byte_x *x, size_t m, float *out, size_t stride);
 
 /*
  * Products of blocks of 32 rows by panels of 32 rows, in steps of 64 bytes a row: 32 columns of
@@ -423,9 +420,8 @@ struct lqi_kernels {
   lqi_fix_fn *fix;
   lqi_fixed_dots_fn *fixed_dots[LQI_FORMS];
   lqi_byte_round_fn *byte_round;
-  lqi_strip_bytes_fn *strip_bytes[LQI_FORMS];
-  lqi_byte_dots_fn *byte_dots;
-  int byte_products; /* they are faster than those in f32 */
+  lqi_byte_dots_fn *byte_dots[LQI_FORMS];
+  int byte_products; /* they are faster than other ways */
   lqi_blocks_fn *blocks_bf16, *blocks_i8;
   lqi_spread_fn *spread;
   lqi_deviation_fn *deviation;

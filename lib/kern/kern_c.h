@@ -36,6 +36,10 @@ LQI_INLINE float lqi_reciprocal(float m)
       lqi_##name##_i8_##isa, lqi_##name##_f32_##isa, lqi_##name##_f16_##isa, \
       lqi_##name##_bf16_##isa
 
+#define LQI_DECLARE_BYTES(isa) \
+  lqi_byte_dots_fn lqi_byte_dots_book4_##isa, lqi_byte_dots_low4_##isa, lqi_byte_dots_low3_##isa, \
+      lqi_byte_dots_low2_##isa, lqi_byte_dots_u8_##isa, lqi_byte_dots_i8_##isa
+
 #define LQI_DECLARE_KERNELS(isa) \
   lqi_q4_encode_fn lqi_q4_encode_f32_##isa, lqi_q4_encode_f16_##isa, lqi_q4_encode_bf16_##isa; \
   lqi_q4_decode_fn lqi_q4_decode_f32_##isa, lqi_q4_decode_f16_##isa, lqi_q4_decode_bf16_##isa; \
@@ -66,10 +70,7 @@ LQI_INLINE float lqi_reciprocal(float m)
   lqi_fixed_dots_fn lqi_fixed_dots_book4_##isa, lqi_fixed_dots_low4_##isa, \
       lqi_fixed_dots_u8_##isa, lqi_fixed_dots_i8_##isa; \
   lqi_byte_round_fn lqi_byte_round_##isa; \
-  lqi_strip_bytes_fn lqi_strip_bytes_book4_##isa, lqi_strip_bytes_low4_##isa, \
-      lqi_strip_bytes_low3_##isa, lqi_strip_bytes_low2_##isa, lqi_strip_bytes_u8_##isa, \
-      lqi_strip_bytes_i8_##isa; \
-  lqi_byte_dots_fn lqi_byte_dots_##isa; \
+  LQI_DECLARE_BYTES(isa); \
   lqi_spread_fn lqi_spread_##isa; \
   lqi_deviation_fn lqi_deviation_##isa; \
   lqi_dots_i8_fn lqi_dots_i8_##isa; \
@@ -92,7 +93,8 @@ void lqi_tile_edge_f64(const double *p, size_t columns, double *c, size_t ldc, s
 
 /* What only some levels have of their own. */
 lqi_blocks_fn lqi_blocks_bf16_amx, lqi_blocks_i8_amx;
-lqi_byte_dots_fn lqi_byte_dots_avxvnni, lqi_byte_dots_dotprod;
+LQI_DECLARE_BYTES(avxvnni);
+LQI_DECLARE_BYTES(dotprod);
 lqi_dots_i8_fn lqi_dots_i8_avxvnni, lqi_dots_i8_dotprod, lqi_dots_i8_i8mm;
 
 LQI_DECLARE_KERNELS(c);
