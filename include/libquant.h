@@ -244,8 +244,8 @@ enum {
 /*
  * Values of LQ_KEY_COMPUTE: how lq_matmul computes.
  *   EXACT  in f32, the same bits on every machine.
- *   FAST   of nf4, fp4, int8 and affine with blocks that are multiples of 32 and divide the columns,
- *          in 8-bit integers, where the processor multiplies bytes in fours (levels avxvnni,
+ *   FAST   of nf4, fp4, int8 and affine with blocks of multiples of 32 that divide the columns, in
+ *          8-bit integers where the processor multiplies bytes in fours (levels avxvnni,
  *          avx512vbmi, dotprod, i8mm): x and weights become integers, whose products are exact; the
  *          rest is as EXACT. Those levels give the same bits, for any number of rows of x. With X
  *          the largest |x| of 64 columns (32 where blocks are no multiples of 64), s the scale of a
