@@ -1,6 +1,7 @@
 /* fail.c - see fail.h. */
 #include "fail.h"
 
+#include "system.h"
 #include "utf8.h"
 
 #include <errno.h>
@@ -45,8 +46,7 @@ void fail_add(fail *why, const char *format, ...)
 bool fail_system(fail *why, const char *file, const char *what, int error)
 {
   char reason[128] = "unknown error";
-  if (strerror_r(error, reason, sizeof reason) != 0)
-    snprintf(reason, sizeof reason, "error %d", error);
+  sys_error_text(reason, sizeof reason, error);
   fail_kind kind = error == ENOMEM ? FAIL_NOMEM : error == EEXIST ? FAIL_EXISTS : FAIL_IO;
   fail_set(why, kind, file, "cannot %s: %s", what, reason);
   if (why != NULL)

@@ -11,10 +11,8 @@
 
 #include <libquant.h>
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
   WINDOW = 1 << 16,
@@ -537,7 +535,7 @@ bool gguf_open(gguf_file **out, const char *path, fail *why)
   gguf_file *f = new_file(path, why);
 
   *out = NULL;
-  if (f != NULL && io_open(&f->fd, &f->bytes, AT_FDCWD, path, true, path, why) &&
+  if (f != NULL && io_open(&f->fd, &f->bytes, SYS_CWD, path, true, path, why) &&
       read_front(f, why)) {
     *out = f;
     return true;
@@ -568,7 +566,7 @@ void gguf_close(gguf_file *f)
   if (f == NULL)
     return;
   if (f->fd >= 0)
-    close(f->fd);
+    sys_close(f->fd);
   while (f->names != NULL) {
     name_block *b = f->names;
 
@@ -588,10 +586,10 @@ bool gguf_is(const char *path)
   int fd;
   bool is;
 
-  if (!io_open(&fd, &bytes, AT_FDCWD, path, true, path, NULL))
+  if (!io_open(&fd, &bytes, SYS_CWD, path, true, path, NULL))
     return false;
   is = bytes >= sizeof magic && io_read_at(fd, 0, magic, sizeof magic, path, NULL) &&
        memcmp(magic, "GGUF", sizeof magic) == 0;
-  close(fd);
+  sys_close(fd);
   return is;
 }

@@ -2,45 +2,36 @@
 #include "io.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <unistd.h>
 
 /* Linux moves at most 2 GiB less a page in one call; 1 GiB keeps every call aligned. */
 enum { CALL_MAX = 1 << 30 };
 
-_Static_assert(sizeof(off_t) == 8, "compile with _FILE_OFFSET_BITS=64");
-
 bool io_open(int *fd, uint64_t *bytes, int folder, const char *name, bool follow, const char *file,
              fail *why)
 {
-  struct stat st;
-  /* O_NONBLOCK: opening a FIFO must not wait for a writer. It changes nothing for a file. */
-  int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (follow ? 0 : O_NOFOLLOW);
-  int f = openat(folder, name, flags);
+  sys_info info;
+  int f = sys_open(folder, name, follow ? SYS_READ : SYS_READ_PLAIN);
   if (f < 0) {
     if (errno == ELOOP && !follow)
       return fail_set(why, FAIL_FORMAT, file, "is a symbolic link, which is not followed here");
     return fail_system(why, file, "open", errno);
   }
-  if (fstat(f, &st) != 0) {
+  if (!sys_look_open(&info, f)) {
     fail_system(why, file, "read its size", errno);
-  } else if (!S_ISREG(st.st_mode)) {
+  } else if (!info.is_file) {
     fail_set(why, FAIL_FORMAT, file, "is not a regular file");
   } else {
     *fd = f;
-    *bytes = (uint64_t)st.st_size;
+    *bytes = info.bytes;
     return true;
   }
-  close(f);
+  sys_close(f);
   return false;
 }
 
-/* pread and pwrite take an off_t: what does not fit cannot be in a file. */
+/* Systems count in 63 bits: what does not fit cannot be in a file. */
 static bool fits(uint64_t offset, size_t count)
 {
   return offset <= INT64_MAX && count <= INT64_MAX - offset;
@@ -53,7 +44,7 @@ bool io_read_at(int fd, uint64_t offset, void *into, size_t count, const char *f
     return fail_set(why, FAIL_OVERFLOW, file, "offset %llu is too large to read",
                     (unsigned long long)offset);
   while (count > 0) {
-    ssize_t n = pread(fd, to, count < CALL_MAX ? count : CALL_MAX, (off_t)offset);
+    int64_t n = sys_read_at(fd, to, count < CALL_MAX ? count : CALL_MAX, offset);
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
@@ -76,7 +67,7 @@ bool io_write_at(int fd, uint64_t offset, const void *from, size_t count, const 
     return fail_set(why, FAIL_OVERFLOW, file, "offset %llu is too large to write",
                     (unsigned long long)offset);
   while (count > 0) {
-    ssize_t n = pwrite(fd, at, count < CALL_MAX ? count : CALL_MAX, (off_t)offset);
+    int64_t n = sys_write_at(fd, at, count < CALL_MAX ? count : CALL_MAX, offset);
     if (n < 0 && errno == EINTR)
       continue;
     if (n <= 0) /* 0 for a non-zero count is no progress: treat it as a full disk */
@@ -90,10 +81,7 @@ bool io_write_at(int fd, uint64_t offset, const void *from, size_t count, const 
 
 bool io_flush(int fd, const char *file, fail *why)
 {
-  while (fsync(fd) != 0)
-    if (errno != EINTR)
-      return fail_system(why, file, "flush to disk", errno);
-  return true;
+  return sys_flush(fd) || fail_system(why, file, "flush to disk", errno);
 }
 
 bool io_read_all(char **text, size_t *length, int folder, const char *name, bool follow,
@@ -116,33 +104,39 @@ bool io_read_all(char **text, size_t *length, int folder, const char *name, bool
   }
   if (!io_read_at(fd, 0, block, (size_t)bytes, file, why))
     goto fail;
-  close(fd);
+  sys_close(fd);
   block[bytes] = 0;
   *text = block;
   *length = (size_t)bytes;
   return true;
 fail:
   free(block);
-  close(fd);
+  sys_close(fd);
   return false;
 }
 
-const char *io_next_name(DIR *dir, bool *ok, const char *path, fail *why)
+const char *io_next_name(sys_list *list, bool *ok, const char *path, fail *why)
 {
-  const struct dirent *e;
-  do {
-    errno = 0; /* the end and a failure look alike otherwise: half a folder must not pass for one */
-    e = readdir(dir);
-  } while (e != NULL && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0));
-  if (e == NULL && errno != 0)
+  const char *name = sys_list_next(list);
+  if (name == NULL && errno != 0) /* half a folder must not pass for one */
     *ok = fail_system(why, path, "read the folder", errno);
-  return e != NULL ? e->d_name : NULL;
+  return name;
+}
+
+char *io_cut(const char *text, size_t length)
+{
+  char *copy = malloc(length + 1);
+  if (copy == NULL)
+    return NULL;
+  memcpy(copy, text, length);
+  copy[length] = 0;
+  return copy;
 }
 
 char *io_join(const char *folder, const char *name)
 {
   size_t a = folder != NULL ? strlen(folder) : 0, b = strlen(name);
-  bool slash = a > 0 && folder[a - 1] != '/';
+  bool slash = a > 0 && *sys_last_part(folder) != 0;
   char *path = malloc(a + slash + b + 1);
   if (path == NULL)
     return NULL;

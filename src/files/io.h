@@ -7,12 +7,12 @@
 #define QUANT_FILES_IO_H
 
 #include "fail.h"
+#include "system.h"
 
-#include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Opens `name` in `folder` (AT_FDCWD for a plain path) for reading. Only a regular file passes,
+/* Opens `name` in `folder` (SYS_CWD for a plain path) for reading. Only a regular file passes,
  * checked on the open descriptor, so a FIFO cannot make the tool wait. With `follow` false a
  * symbolic link is refused. `*bytes` is the length that every later check uses. */
 bool io_open(int *fd, uint64_t *bytes, int folder, const char *name, bool follow, const char *file,
@@ -36,7 +36,10 @@ bool io_read_all(char **text, size_t *length, int folder, const char *name, bool
 
 /* The next name of a folder but "." and ".."; NULL at the end and on failure, which sets `*ok` to
  * false. */
-const char *io_next_name(DIR *dir, bool *ok, const char *path, fail *why);
+const char *io_next_name(sys_list *list, bool *ok, const char *path, fail *why);
+
+/* The first `length` bytes of a text in a new block; NULL without memory. */
+char *io_cut(const char *text, size_t length);
 
 /* "folder/name" in a new block (just "name" when folder is "" or NULL); NULL without memory. */
 char *io_join(const char *folder, const char *name);

@@ -13,7 +13,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct job_store {
   char *target, *folder, *hidden;
@@ -99,9 +98,9 @@ static bool parse_record(const job_store *j, size_t i, json_doc **out, const cha
 /* The hidden folder keeps its number when it is renamed: that tells whether it was. */
 static bool is_in_place(const job_store *j, uint64_t number)
 {
-  struct stat st;
+  sys_info info;
 
-  return stat(j->target, &st) == 0 && (uint64_t)st.st_ino == number;
+  return sys_look(&info, SYS_CWD, j->target, true) && info.id == number;
 }
 
 /* Is the file what the record says? If not, the part is made again. */
@@ -290,17 +289,17 @@ bool job_add(job_store *j, const char *part, const job_pair *notes, size_t count
 
 bool job_seal(job_store *j, fail *why)
 {
-  struct stat st;
+  sys_info info;
   buf text = {0};
   json_printer p = {.to = &text};
   bool ok;
 
   if (!settle(j, true, why))
     return false;
-  if (stat(j->hidden, &st) != 0)
+  if (!sys_look(&info, SYS_CWD, j->hidden, true))
     return fail_system(why, j->hidden, "look at", errno);
   json_begin(&p, NULL, '{');
-  json_print_u64(&p, "sealed", (uint64_t)st.st_ino);
+  json_print_u64(&p, "sealed", info.id);
   json_end(&p, '}');
   ok = journal_add(j->records, &text, why);
   buf_free(&text);

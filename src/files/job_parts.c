@@ -4,13 +4,9 @@
 #include "io.h"
 #include "out_path.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { PIECE = 1 << 18 };
 
@@ -20,7 +16,7 @@ bool job_part_name(const char *name)
 
   if (strncmp(name, inside, sizeof inside - 1) == 0)
     name += sizeof inside - 1;
-  return out_plain_name(name) && strcmp(name, JOB_JOURNAL) != 0 && strcmp(name, JOB_HIDDEN) != 0;
+  return sys_is_name(name) && strcmp(name, JOB_JOURNAL) != 0 && strcmp(name, JOB_HIDDEN) != 0;
 }
 
 static bool hash_file(int fd, job_part *p, const atomic_bool *stop, const char *path, fail *why)
@@ -56,11 +52,11 @@ bool job_part_look(job_part *p, const atomic_bool *stop, fail *why)
   p->hash[0] = 0;
   if (path == NULL)
     return fail_memory(why, p->folder);
-  ok = io_open(&fd, &p->bytes, AT_FDCWD, path, false, path, &inner);
+  ok = io_open(&fd, &p->bytes, SYS_CWD, path, false, path, &inner);
   if (ok) {
     p->there = true;
     ok = stop == NULL || hash_file(fd, p, stop, path, why);
-    close(fd);
+    sys_close(fd);
   } else if (inner.kind == FAIL_IO && inner.detail == ENOENT) {
     ok = true;
   } else if (why != NULL) {
@@ -73,31 +69,27 @@ bool job_part_look(job_part *p, const atomic_bool *stop, fail *why)
 /* ---- the folder ---- */
 
 /* NULL with errno set. A link is not followed: what is removed lies in the folder itself. */
-static DIR *open_folder(int at, const char *name)
+static sys_list *open_folder(int at, const char *name)
 {
-  int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-
-  if (dir == NULL && fd >= 0)
-    close(fd);
-  return dir;
+  return sys_list_open(at, name, false);
 }
 
 bool job_folder_make(const char *folder, fail *why)
 {
-  struct stat st;
+  sys_info info;
+  sys_list *list;
   bool theirs = false, ok = true;
 
-  if (mkdir(folder, 0777) == 0)
+  if (sys_make_folder(SYS_CWD, folder))
     return true;
   if (errno != EEXIST)
     return fail_system(why, folder, "make the folder", errno);
-  DIR *dir = open_folder(AT_FDCWD, folder);
-  if (dir == NULL)
+  list = open_folder(SYS_CWD, folder);
+  if (list == NULL)
     return fail_system(why, folder, "open", errno);
-  if (fstatat(dirfd(dir), JOB_JOURNAL, &st, AT_SYMLINK_NOFOLLOW) != 0)
-    theirs = io_next_name(dir, &ok, folder, why) != NULL;
-  closedir(dir);
+  if (!sys_look(&info, sys_list_folder(list), JOB_JOURNAL, false))
+    theirs = io_next_name(list, &ok, folder, why) != NULL;
+  sys_list_close(list);
   if (theirs)
     return fail_set(why, FAIL_EXISTS, folder,
                     "holds files, but no journal: it is not taken for a job folder");
@@ -111,68 +103,68 @@ static bool is_frame(const char *before, const char *name)
 }
 
 /* Removes what `keep` does not want of one folder, whose parts have `before` in front. */
-static bool sweep(DIR *dir, const char *before, bool (*keep)(const void *, const char *),
+static bool sweep(sys_list *list, const char *before, bool (*keep)(const void *, const char *),
                   const void *user, fail *why)
 {
   bool ok = true;
 
-  for (const char *name; ok && (name = io_next_name(dir, &ok, before, why)) != NULL;) {
+  for (const char *name; ok && (name = io_next_name(list, &ok, before, why)) != NULL;) {
     char *part = is_frame(before, name) ? NULL : io_join(before, name);
 
     if (is_frame(before, name))
       continue;
     if (part == NULL)
       ok = fail_memory(why, name);
-    else if (!keep(user, part) && unlinkat(dirfd(dir), name, 0) != 0)
+    else if (!keep(user, part) && !sys_remove(sys_list_folder(list), name))
       ok = fail_system(why, part, "remove an unfinished part", errno);
     free(part);
   }
   return ok;
 }
 
-static void remove_files(DIR *dir, const char *before)
+static void remove_files(sys_list *list, const char *before)
 {
   bool ok = true;
 
-  for (const char *name; (name = io_next_name(dir, &ok, before, NULL)) != NULL;)
+  for (const char *name; (name = io_next_name(list, &ok, before, NULL)) != NULL;)
     if (!is_frame(before, name))
-      unlinkat(dirfd(dir), name, 0);
+      sys_remove(sys_list_folder(list), name);
 }
 
 bool job_folder_sweep(const char *folder, bool (*keep)(const void *user, const char *part),
                       const void *user, fail *why)
 {
-  DIR *top = open_folder(AT_FDCWD, folder), *hidden = NULL;
+  sys_list *top = open_folder(SYS_CWD, folder), *hidden = NULL;
 
   if (top == NULL)
     return fail_system(why, folder, "open", errno);
   bool ok = sweep(top, "", keep, user, why);
-  if (ok && (mkdirat(dirfd(top), JOB_HIDDEN, 0777) == 0 || errno == EEXIST))
-    hidden = open_folder(dirfd(top), JOB_HIDDEN);
+  if (ok && (sys_make_folder(sys_list_folder(top), JOB_HIDDEN) || errno == EEXIST))
+    hidden = open_folder(sys_list_folder(top), JOB_HIDDEN);
   if (hidden != NULL) {
     ok = sweep(hidden, JOB_HIDDEN, keep, user, why);
-    closedir(hidden);
+    sys_list_close(hidden);
   } else if (ok) {
     ok = fail_system(why, folder, "make the hidden folder", errno);
   }
-  closedir(top);
+  sys_list_close(top);
   return ok;
 }
 
 void job_folder_remove(const char *folder)
 {
-  DIR *top = open_folder(AT_FDCWD, folder), *hidden;
+  sys_list *top = open_folder(SYS_CWD, folder), *hidden;
 
   if (top == NULL)
     return;
-  hidden = open_folder(dirfd(top), JOB_HIDDEN);
+  hidden = open_folder(sys_list_folder(top), JOB_HIDDEN);
   if (hidden != NULL) {
     remove_files(hidden, JOB_HIDDEN);
-    closedir(hidden);
-    unlinkat(dirfd(top), JOB_HIDDEN, AT_REMOVEDIR);
+    sys_list_close(hidden);
+    sys_remove_folder(sys_list_folder(top), JOB_HIDDEN);
   }
   remove_files(top, "");
-  unlinkat(dirfd(top), JOB_JOURNAL, 0);
-  closedir(top);
-  rmdir(folder);
+  sys_remove(sys_list_folder(top), JOB_JOURNAL);
+  sys_list_close(top);
+  sys_remove_folder(SYS_CWD, folder);
 }

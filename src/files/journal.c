@@ -1,17 +1,13 @@
 /* journal.c - see journal.h. */
 #include "journal.h"
 
-#include "disk.h"
 #include "io.h"
 #include "json.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { FRAME = 8 };
 
@@ -89,42 +85,42 @@ static bool find_records(journal *j, size_t length, fail *why)
 
 static bool read_records(journal *j, fail *why)
 {
-  struct stat st;
+  sys_info info;
 
-  if (fstat(j->fd, &st) != 0)
+  if (!sys_look_open(&info, j->fd))
     return fail_system(why, j->path, "read its size", errno);
-  if (!S_ISREG(st.st_mode))
+  if (!info.is_file)
     return fail_set(why, FAIL_FORMAT, j->path, "is not a regular file");
-  if (st.st_size > JSON_BYTES_MAX)
+  if (info.bytes > JSON_BYTES_MAX)
     return fail_set(why, FAIL_LIMIT, j->path, "more than %d bytes", JSON_BYTES_MAX);
-  j->text = malloc((size_t)st.st_size + 1);
+  j->text = malloc((size_t)info.bytes + 1);
   if (j->text == NULL)
     return fail_memory(why, j->path);
-  return io_read_at(j->fd, 0, j->text, (size_t)st.st_size, j->path, why) &&
-         find_records(j, (size_t)st.st_size, why);
+  return io_read_at(j->fd, 0, j->text, (size_t)info.bytes, j->path, why) &&
+         find_records(j, (size_t)info.bytes, why);
 }
 
 /* The open file, locked. Whoever had the lock before may have removed the file since: then again.
  */
 static bool open_locked(journal *j, fail *why)
 {
-  struct stat st;
+  sys_info info;
 
   for (;;) {
-    j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    j->fd = sys_open(SYS_CWD, j->path, SYS_CHANGE_OR_CREATE);
     if (j->fd < 0)
       return fail_system(why, j->path, "open", errno);
-    if (!disk_lock(j->fd)) {
+    if (!sys_lock(j->fd)) {
       if (errno == EWOULDBLOCK)
         return fail_set(why, FAIL_EXISTS, j->path, "another process is at work here");
       if (errno != ENOLCK && errno != ENOSYS && errno != ENOTSUP && errno != EOPNOTSUPP)
         return fail_system(why, j->path, "lock", errno); /* else: a disk without locks */
     }
-    if (fstat(j->fd, &st) != 0)
+    if (!sys_look_open(&info, j->fd))
       return fail_system(why, j->path, "look at", errno);
-    if (st.st_nlink > 0)
+    if (info.links > 0)
       return true;
-    close(j->fd);
+    sys_close(j->fd);
   }
 }
 
@@ -140,7 +136,7 @@ bool journal_open(journal **out, const char *path, bool empty, fail *why)
   if (j->path == NULL)
     fail_memory(why, path);
   else if (open_locked(j, why) && (empty || read_records(j, why))) {
-    if (ftruncate(j->fd, (off_t)j->end) == 0) {
+    if (sys_cut(j->fd, j->end)) {
       *out = j;
       return true;
     }
@@ -155,7 +151,7 @@ void journal_close(journal *j)
   if (j == NULL)
     return;
   if (j->fd >= 0)
-    close(j->fd);
+    sys_close(j->fd);
   free(j->records);
   free(j->text);
   free(j->path);

@@ -47,7 +47,7 @@ enum { JSON_DEPTH_MAX = 32, JSON_BYTES_MAX = 100000000 };
 bool json_parse(json_doc **out, char *text, size_t length, const char *file, uint64_t base,
                 fail *why);
 
-/* Reads and parses `name` in `folder` (AT_FDCWD for a plain path); symbolic links are followed. */
+/* Reads and parses `name` in `folder` (SYS_CWD for a plain path); symbolic links are followed. */
 bool json_read(json_doc **out, int folder, const char *name, const char *file, fail *why);
 
 /* A new document that is an empty object. */

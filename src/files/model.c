@@ -5,11 +5,8 @@
 #include "shard_index.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct shard {
   char *name;
@@ -99,8 +96,8 @@ static bool open_index(model *m, const char *name, bool follow, fail *why)
 
 static bool open_config(model *m, fail *why)
 {
-  struct stat st;
-  if (fstatat(m->fd, "config.json", &st, 0) != 0 && errno == ENOENT)
+  sys_info info;
+  if (!sys_look(&info, m->fd, "config.json", true) && errno == ENOENT)
     return true;
   char *path = io_join(m->folder, "config.json");
   bool ok = path != NULL || fail_memory(why, m->path);
@@ -131,12 +128,11 @@ static bool open_folder(model *m, fail *why)
 /* The folder part of a path to an index, and the name after it. */
 static bool open_index_path(model *m, fail *why)
 {
-  const char *slash = strrchr(m->path, '/');
-  const char *name = slash != NULL ? slash + 1 : m->path;
-  m->folder = strndup(m->path, (size_t)(name - m->path));
+  const char *name = sys_last_part(m->path);
+  m->folder = io_cut(m->path, (size_t)(name - m->path));
   if (m->folder == NULL)
     return fail_memory(why, m->path);
-  m->fd = open(slash != NULL ? m->folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  m->fd = sys_open_folder(m->folder[0] != 0 ? m->folder : ".");
   if (m->fd < 0)
     return fail_system(why, m->path, "open its folder", errno);
   return open_index(m, name, false, why);
@@ -144,7 +140,7 @@ static bool open_index_path(model *m, fail *why)
 
 static bool open_any(model *m, fail *why)
 {
-  m->fd = open(m->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  m->fd = sys_open_folder(m->path);
   if (m->fd >= 0) {
     m->folder = strdup(m->path);
     return m->folder != NULL ? open_folder(m, why) : fail_memory(why, m->path);
@@ -155,8 +151,7 @@ static bool open_any(model *m, fail *why)
     return open_index_path(m, why);
   if (!new_shards(m, 1, why))
     return false;
-  const char *slash = strrchr(m->path, '/');
-  m->shards[m->shard_count].name = strdup(slash != NULL ? slash + 1 : m->path);
+  m->shards[m->shard_count].name = strdup(sys_last_part(m->path));
   if (m->shards[m->shard_count++].name == NULL)
     return fail_memory(why, m->path);
   if (io_has_suffix(m->path, ".gguf") || gguf_is(m->path))
@@ -264,7 +259,7 @@ void model_close(model *m)
   for (size_t i = 0; i < m->count && m->aliases != NULL; i++)
     free(m->aliases[i].name);
   if (m->fd >= 0)
-    close(m->fd);
+    sys_close(m->fd);
   json_free(m->config);
   free(m->aliases);
   free(m->renamed);

@@ -4,11 +4,8 @@
 #include "io.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct name_list {
   char **items;
@@ -63,10 +60,10 @@ typedef struct listing {
 /* A file that is not there after all (a link that leads nowhere) is passed over, as are folders. */
 static bool list_file(listing *l, int fd, const char *name, const char *path, fail *why)
 {
-  struct stat st;
-  if (fstatat(fd, name, &st, 0) != 0)
+  sys_info info;
+  if (!sys_look(&info, fd, name, true))
     return errno == ENOENT || fail_system(why, path, "look at its files", errno);
-  if (!S_ISREG(st.st_mode))
+  if (!info.is_file)
     return true;
   l->index = l->index || strcmp(name, FOLDER_INDEX) == 0;
   l->config = l->config || strcmp(name, "config.json") == 0;
@@ -78,19 +75,14 @@ static bool list_file(listing *l, int fd, const char *name, const char *path, fa
 /* All plain files, sorted into weights and extras. Hidden names are passed over. */
 static bool list_files(listing *l, int fd, const char *path, fail *why)
 {
-  int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* closedir closes it */
-  DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+  sys_list *list = sys_list_open(fd, ".", true);
   bool ok = true;
-  if (dir == NULL) {
-    fail_system(why, path, "read the folder", errno);
-    if (copy >= 0)
-      close(copy);
-    return false;
-  }
-  for (const char *name; ok && (name = io_next_name(dir, &ok, path, why)) != NULL;)
+  if (list == NULL)
+    return fail_system(why, path, "read the folder", errno);
+  for (const char *name; ok && (name = io_next_name(list, &ok, path, why)) != NULL;)
     if (name[0] != '.')
       ok = list_file(l, fd, name, path, why);
-  closedir(dir);
+  sys_list_close(list);
   return ok;
 }
 

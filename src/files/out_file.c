@@ -6,12 +6,8 @@
 #include "out_path.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct out_file {
   int fd;
@@ -31,24 +27,24 @@ static out_file *new_file(void)
 }
 
 /* Nothing may be at the target, or with force a plain file; then its mode is kept. */
-static bool check_target(const char *path, bool force, mode_t *mode, bool *old, fail *why)
+static bool check_target(const char *path, bool force, unsigned *mode, bool *old, fail *why)
 {
-  struct stat st;
-  *old = lstat(path, &st) == 0;
+  sys_info info;
+  *old = sys_look(&info, SYS_CWD, path, false);
   if (!*old)
     return errno == ENOENT || fail_system(why, path, "look at", errno);
   if (!force)
     return fail_set(why, FAIL_EXISTS, path, "exists already; --force replaces it");
-  if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+  if (!info.is_file && !info.is_link)
     return fail_set(why, FAIL_EXISTS, path, "is not a plain file and is not replaced");
-  *mode = S_ISREG(st.st_mode) ? st.st_mode & 0777 : 0;
+  *mode = info.is_file ? info.mode : 0;
   return true;
 }
 
 bool out_file_create(out_file **out, const char *path, bool force, fail *why)
 {
   char *name = NULL;
-  mode_t mode = 0;
+  unsigned mode = 0;
   bool old = false;
   *out = NULL;
   out_file *f = new_file();
@@ -63,7 +59,7 @@ bool out_file_create(out_file **out, const char *path, bool force, fail *why)
   if (!out_split(path, &f->folder, &name, why) || !check_target(path, force, &mode, &old, why) ||
       !out_open_temp(&f->fd, &f->temp, f->folder, name, path, why))
     goto fail;
-  if (mode != 0 && fchmod(f->fd, mode) != 0) {
+  if (mode != 0 && !sys_set_mode(f->fd, mode)) {
     fail_system(why, path, "keep its mode", errno);
     goto fail;
   }
@@ -79,7 +75,7 @@ fail:
 bool out_file_create_in(out_file **out, out_folder *folder, const char *name, fail *why)
 {
   *out = NULL;
-  if (!out_plain_name(name))
+  if (!sys_is_name(name))
     return fail_set(why, FAIL_USAGE, out_folder_path(folder), "\"%s\" is not a plain file name",
                     name);
   out_file *f = new_file();
@@ -91,7 +87,7 @@ bool out_file_create_in(out_file **out, out_folder *folder, const char *name, fa
     fail_memory(why, name);
     goto fail;
   }
-  f->fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  f->fd = sys_open(SYS_CWD, temp, SYS_CREATE);
   if (f->fd < 0) {
     fail_system(why, f->path, "create", errno);
     goto fail;
@@ -112,18 +108,11 @@ const char *out_file_path(const out_file *f)
 
 bool out_reserve(out_file *f, uint64_t bytes, fail *why)
 {
-  int error;
   if (bytes == 0)
     return true;
   if (bytes > INT64_MAX)
     return fail_set(why, FAIL_OVERFLOW, f->path, "the file would not fit 63 bits");
-  do
-    error = posix_fallocate(f->fd, 0, (off_t)bytes);
-  while (error == EINTR);
-  /* A file system that cannot reserve reports a full disk later, at the write. */
-  if (error == 0 || error == EINVAL || error == EOPNOTSUPP || error == ENOTSUP || error == ENOSYS)
-    return true;
-  return fail_system(why, f->path, "reserve space on the disk", error);
+  return sys_reserve(f->fd, bytes) || fail_system(why, f->path, "reserve space on the disk", errno);
 }
 
 bool out_write_at(out_file *f, uint64_t offset, const void *from, size_t count, fail *why)
@@ -146,26 +135,24 @@ static bool settle(out_file *f, fail *why)
     return false;
   int fd = f->fd;
   f->fd = -1;
-  if (close(fd) != 0 && errno != EINTR)
-    return fail_system(why, f->path, "close", errno);
-  return true;
+  return sys_close(fd) || fail_system(why, f->path, "close", errno);
 }
 
 /* The rename; what appeared at the target since the start is treated as at the start. */
 static bool publish(out_file *f, fail *why)
 {
-  mode_t mode;
+  unsigned mode;
   bool old;
   if (!check_target(f->path, f->force, &mode, &old, why))
     return false;
-  if (rename(f->temp, f->path) != 0)
+  if (!sys_rename(f->temp, f->path))
     return fail_system(why, f->path, "rename the finished file", errno);
   free(f->temp);
   f->temp = NULL;
   if (out_sync_folder(f->folder, f->path, why))
     return true;
   if (!old)
-    unlink(f->path); /* reported as failed, so it must not be there */
+    sys_remove(SYS_CWD, f->path); /* reported as failed, so it must not be there */
   return false;
 }
 
@@ -189,9 +176,9 @@ void out_file_abort(out_file *f)
   if (f == NULL)
     return;
   if (f->fd >= 0)
-    close(f->fd);
+    sys_close(f->fd);
   if (f->temp != NULL)
-    unlink(f->temp);
+    sys_remove(SYS_CWD, f->temp);
   free(f->temp);
   free(f->folder);
   free(f->path);

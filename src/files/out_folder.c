@@ -5,19 +5,13 @@
  */
 #include "out_folder.h"
 
-#include "disk.h"
 #include "interrupt.h"
 #include "io.h"
 #include "out_path.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { COPY_BYTES = 1 << 18 };
 
@@ -46,16 +40,16 @@ const char *out_folder_temp(const out_folder *f)
 static bool replaceable(const char *path, fail *why)
 {
   bool empty = true, is_model = false, plain = true, ok = true;
-  DIR *dir = opendir(path);
-  if (dir == NULL)
+  sys_list *list = sys_list_open(SYS_CWD, path, true);
+  if (list == NULL)
     return fail_system(why, path, "open", errno);
-  for (const char *name; plain && (name = io_next_name(dir, &ok, path, why)) != NULL;) {
-    struct stat st;
+  for (const char *name; plain && (name = io_next_name(list, &ok, path, why)) != NULL;) {
+    sys_info info;
     empty = false;
     is_model = is_model || strcmp(name, "config.json") == 0 || io_has_suffix(name, ".safetensors");
-    plain = fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode);
+    plain = sys_look(&info, sys_list_folder(list), name, false) && !info.is_folder;
   }
-  closedir(dir);
+  sys_list_close(list);
   if (!ok)
     return false;
   if (!plain)
@@ -67,13 +61,13 @@ static bool replaceable(const char *path, fail *why)
 
 static bool check_target(const char *path, bool force, bool *old, fail *why)
 {
-  struct stat st;
-  *old = lstat(path, &st) == 0;
+  sys_info info;
+  *old = sys_look(&info, SYS_CWD, path, false);
   if (!*old)
     return errno == ENOENT || fail_system(why, path, "look at", errno);
   if (!force)
     return fail_set(why, FAIL_EXISTS, path, "exists already; --force replaces it");
-  if (!S_ISDIR(st.st_mode))
+  if (!info.is_folder)
     return fail_set(why, FAIL_EXISTS, path, "is not a folder and is not replaced");
   return replaceable(path, why);
 }
@@ -91,14 +85,14 @@ bool out_folder_check(const char *path, bool force, fail *why)
 /* Removes a flat folder; false (errno set) when something stayed. */
 static bool remove_flat(const char *path)
 {
-  DIR *dir = opendir(path);
-  if (dir == NULL)
+  sys_list *list = sys_list_open(SYS_CWD, path, true);
+  if (list == NULL)
     return false;
   bool ok = true;
-  for (const char *name; (name = io_next_name(dir, &ok, path, NULL)) != NULL;)
-    unlinkat(dirfd(dir), name, 0); /* what stays makes rmdir fail */
-  closedir(dir);
-  return rmdir(path) == 0;
+  for (const char *name; (name = io_next_name(list, &ok, path, NULL)) != NULL;)
+    sys_remove(sys_list_folder(list), name); /* what stays keeps the folder */
+  sys_list_close(list);
+  return sys_remove_folder(SYS_CWD, path);
 }
 
 /* A new empty hidden folder beside the target. */
@@ -110,7 +104,7 @@ static char *make_beside(const out_folder *f, const char *what, fail *why)
       fail_memory(why, f->path);
       return NULL;
     }
-    if (mkdir(path, 0777) == 0)
+    if (sys_make_folder(SYS_CWD, path))
       return path;
     int error = errno;
     free(path);
@@ -197,7 +191,7 @@ bool out_folder_copy(out_folder *to, int from_folder, const char *name, const ch
 done:
   out_file_abort(file);
   free(piece);
-  close(fd);
+  sys_close(fd);
   return ok;
 }
 
@@ -221,14 +215,14 @@ static bool replace_in_two(out_folder *f, fail *why)
   bool ok = false;
   if (aside == NULL)
     return false;
-  if (rename(f->path, aside) != 0) {
+  if (!sys_rename(f->path, aside)) {
     fail_system(why, f->path, "move the old folder aside", errno);
-    rmdir(aside);
-  } else if (rename(f->temp, f->path) == 0) {
+    sys_remove_folder(SYS_CWD, aside);
+  } else if (sys_rename(f->temp, f->path)) {
     ok = drop_old(f, aside, why);
   } else {
     int error = errno;
-    if (rename(aside, f->path) == 0)
+    if (sys_rename(aside, f->path))
       fail_system(why, f->path, "rename the finished folder", error);
     else
       fail_set(why, FAIL_IO, f->path, "cannot be put in place; the old folder is now %s", aside);
@@ -242,7 +236,7 @@ static bool replace(out_folder *f, fail *why)
 {
   char *aside;
   bool ok;
-  if (!disk_exchange(f->temp, f->path)) {
+  if (!sys_exchange(f->temp, f->path)) {
     if (errno == ENOSYS || errno == EINVAL || errno == ENOTSUP)
       return replace_in_two(f, why);
     return fail_system(why, f->path, "exchange it with the finished folder", errno);
@@ -250,7 +244,7 @@ static bool replace(out_folder *f, fail *why)
   aside = strdup(f->temp);
   ok = aside != NULL ? drop_old(f, aside, why) : fail_memory(why, f->path);
   if (!ok && f->temp != NULL)
-    disk_exchange(f->temp, f->path); /* reported as failed, so the old one stays */
+    sys_exchange(f->temp, f->path); /* reported as failed, so the old one stays */
   free(aside);
   return ok;
 }
@@ -267,10 +261,10 @@ static bool publish(out_folder *f, fail *why)
     return false;
   if (old)
     return replace(f, why);
-  if (rename(f->temp, f->path) != 0)
+  if (!sys_rename(f->temp, f->path))
     return fail_system(why, f->path, "rename the finished folder", errno);
   bool ok = out_sync_folder(f->parent, f->path, why);
-  if (ok || rename(f->path, f->temp) != 0) { /* reported as failed, so it must not be there */
+  if (ok || !sys_rename(f->path, f->temp)) { /* reported as failed, so it must not be there */
     free(f->temp);
     f->temp = NULL;
   }

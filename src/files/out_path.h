@@ -28,9 +28,6 @@ enum { OUT_TRIES = 100 }; /* values of n to try when a name is taken */
 bool out_open_temp(int *fd, char **temp, const char *folder, const char *name, const char *shown,
                    fail *why);
 
-/* Is it the name of a file in one folder: not empty, no slash, not "." or ".."? */
-bool out_plain_name(const char *name);
-
 /* fsync on a folder, so that the names in it survive a power cut. `path` is for messages. */
 bool out_sync_folder(const char *folder, const char *path, fail *why);
 

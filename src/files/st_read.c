@@ -11,11 +11,8 @@
 #include "st_header.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { PREFIX = 8 }; /* bytes of the length field */
 
@@ -146,7 +143,7 @@ bool st_open_at(st_file **out, int folder, const char *name, bool follow, const 
 
 bool st_open(st_file **out, const char *path, fail *why)
 {
-  return st_open_at(out, AT_FDCWD, path, true, path, why);
+  return st_open_at(out, SYS_CWD, path, true, path, why);
 }
 
 void st_close(st_file *f)
@@ -154,7 +151,7 @@ void st_close(st_file *f)
   if (f == NULL)
     return;
   if (f->fd >= 0)
-    close(f->fd);
+    sys_close(f->fd);
   st_header_free(&f->header);
   free(f->by_name);
   free(f->path);
@@ -237,13 +234,11 @@ bool st_read(const st_file *f, const st_tensor *t, uint64_t offset, void *into, 
 bool st_stamp_of(const st_file *f, st_stamp *out, fail *why)
 {
   char piece[4096];
-  struct stat st;
+  sys_info info;
   sha256 sum;
-  if (fstat(f->fd, &st) != 0)
+  if (!sys_look_open(&info, f->fd))
     return fail_system(why, f->path, "look at", errno);
-  *out = (st_stamp){.bytes = f->bytes};
-  out->seconds = st.st_mtim.tv_sec;
-  out->nanoseconds = st.st_mtim.tv_nsec;
+  *out = (st_stamp){.bytes = f->bytes, .seconds = info.seconds, .nanoseconds = info.nanoseconds};
   sha256_start(&sum);
   for (uint64_t at = 0; at < f->data;) {
     size_t n = f->data - at < sizeof piece ? (size_t)(f->data - at) : sizeof piece;
