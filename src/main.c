@@ -6,6 +6,7 @@
 #include "commands/common.h"
 #include "commands/verbs.h"
 #include "files/interrupt.h"
+#include "files/system.h"
 #include "ui/args.h"
 
 #include <libquant.h>
@@ -95,6 +96,10 @@ int main(int argc, char **argv)
   fail why = {FAIL_NONE, 0, ""};
   const verb_entry *verb;
 
+  if (!sys_start(&argc, &argv)) {
+    fputs("quant: error: the arguments cannot be read\n", stderr);
+    return 1;
+  }
   if (run(argc, argv, &verb, &why))
     return 0;
   if (why.kind == FAIL_USAGE)

@@ -2,6 +2,7 @@
 # Dependencies point downward only:
 #   src -> include/libquant.h        api -> layout, method -> linalg -> kern -> core
 # (layout may look at method, never method at layout)
+# only src/files/system_*.c reach the operating system,
 # and the library neither does input or output nor ends the process. First shown to catch bad files.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -40,12 +41,15 @@ findings()
       below["layout"] = " core kern linalg method "
       below["api"] = " core kern linalg method layout "
       plain = " limits.h float.h math.h stddef.h stdint.h string.h stdarg.h stdatomic.h stdbool.h stdalign.h "
+      c11 = plain " assert.h ctype.h errno.h fenv.h inttypes.h locale.h signal.h stdio.h stdlib.h stdnoreturn.h time.h "
       alone["lib/core/cpu.c"] = " cpuid.h sys/auxv.h "
       alone["lib/core/mem.c"] = " stdlib.h "
       alone["lib/core/par.c"] = " omp.h unistd.h "
     }
     { split($1, from, "/"); kind = substr($2, 1, 1); name = substr($2, 2); why = "" }
     from[1] == "src" && kind == "<" && name ~ /intrin\.h$|^arm_|^cpuid/ { why = "intrinsics belong to lib/kern" }
+    from[1] == "src" && kind == "<" && why == "" && $1 !~ /^src\/files\/system_[a-z]+\.c$/ &&
+      !index(c11 " pthread.h libquant.h ", " " name " ") { why = "the system is reached through system.h" }
     from[1] == "src" && kind == "\"" && name !~ /^src\// { why = "src sees its own headers and <libquant.h> only" }
     from[1] == "lib" && kind == "<" && name != "libquant.h" {
       if (name ~ /intrin\.h$|^arm_/)
@@ -109,10 +113,14 @@ expect lib/api/bad.c 'if (x) abort ();'
 expect src/files/bad.c '#include "../../lib/core/base.h"'
 expect src/bad.c '#include "../include/libquant.h"'
 expect src/model/bad.c '#include <arm_neon.h>'
+expect src/files/bad.c '#include <sys/stat.h>'
+expect src/model/bad.c '#include <unistd.h>'
 expect_none lib/api/good.c '#include "../method/method.h" /* abort() */'
 expect_none lib/kern/good.c '#include <immintrin.h>'
 expect_none lib/core/good.c 'LQI_PRINTF(a, b); s = "printf(x)"; my_exit(1); static_assert(1, "");'
 expect_none src/model/good.c '#include "../files/json.h"'
+expect_none src/model/good.c '#include <pthread.h>'
+expect_none src/files/system_posix.c '#include <unistd.h>'
 
 findings >"$scratch/real"
 cat "$scratch/real"

@@ -7,6 +7,7 @@
  */
 #include "bench.h"
 
+#include "../files/system.h"
 #include "../files/json.h"
 #include "../ui/table.h"
 #include "limits.h"
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct bench_options {
   common common;
@@ -345,11 +345,8 @@ static bool run(bench *b, fail *why)
 static bool bench_all(const bench_options *o, fail *why)
 {
   enum { KEEP = 1 << 30 };
-  long online = sysconf(_SC_NPROCESSORS_ONLN);
   bench b = {.options = o,
-             .threads = o->common.threads ? (unsigned)o->common.threads
-                        : online > 0      ? (unsigned)online
-                                          : 1,
+             .threads = o->common.threads ? (unsigned)o->common.threads : sys_processors(),
              .cases = o->quick ? quick_cases : all_cases,
              .count = o->quick ? sizeof quick_cases / sizeof *quick_cases
                                : sizeof all_cases / sizeof *all_cases,

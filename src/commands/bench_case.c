@@ -8,6 +8,7 @@
  */
 #include "bench.h"
 
+#include "../files/system.h"
 #include "../files/interrupt.h"
 
 #include <math.h>
@@ -247,8 +248,8 @@ static bool measure(const bench_setup *s, const bench_case *c, operands *o, benc
   size_t calls = o->copies;
 
   r->seconds = INFINITY;
-  for (int round = -1; round < ROUNDS_MIN || common_seconds() < end; round++) {
-    double begin = common_seconds(), t;
+  for (int round = -1; round < ROUNDS_MIN || sys_seconds() < end; round++) {
+    double begin = sys_seconds(), t;
 
     if (!interrupt_check(why))
       return false;
@@ -258,11 +259,11 @@ static bool measure(const bench_setup *s, const bench_case *c, operands *o, benc
       if (status != LQ_OK)
         return failed(c, status, why);
     }
-    t = (common_seconds() - begin) / (double)calls;
+    t = (sys_seconds() - begin) / (double)calls;
     if (round < 0) {
       if (o->copies == 1)
         calls = (size_t)(0.01 / (t > 1e-7 ? t : 1e-7)) + 1;
-      end = common_seconds() + s->seconds;
+      end = sys_seconds() + s->seconds;
     } else if (t < r->seconds) {
       r->seconds = t;
     }

@@ -13,6 +13,7 @@
  */
 #include "calibrated.h"
 
+#include "../files/system.h"
 #include "../files/interrupt.h"
 #include "../model/corpus.h"
 #include "../model/hidden.h"
@@ -175,7 +176,7 @@ static bool group_is_chosen(const walk *w, const net_group *g)
 static bool quantize_linear(walk *w, lq_quantizer *q, net_linear *l, fail *why)
 {
   quantize_result *r = result_of(w, l->name);
-  double begin = common_seconds();
+  double begin = sys_seconds();
   lq_tensor *encoded = NULL;
   lq_status s;
 
@@ -192,7 +193,7 @@ static bool quantize_linear(walk *w, lq_quantizer *q, net_linear *l, fail *why)
   lq_quantizer_report(q, &r->report);
   s = lq_compare(l->weight, encoded, &r->metrics, w->config);
   r->bits_per_weight = lq_tensor_bits_per_weight(encoded);
-  r->seconds = common_seconds() - begin;
+  r->seconds = sys_seconds() - begin;
   if (s != LQ_OK || !net_linear_replace(w->net, l, encoded, why)) {
     lq_tensor_destroy(encoded);
     return s == LQ_OK ? false : fail_memory(why, l->name);
@@ -286,7 +287,7 @@ static bool restore_layer(walk *w, net_layer *layer, weight_data *data, fail *wh
 /* `begin`: when the layer's turn came. The passes over the samples are shared evenly. */
 static bool finish_layer(walk *w, const net_layer *layer, double begin, fail *why)
 {
-  double passes = common_seconds() - begin;
+  double passes = sys_seconds() - begin;
 
   for (size_t i = 0; i < w->item_count; i++)
     passes -= w->items[i].result->seconds;
@@ -323,7 +324,7 @@ static bool run_layer(walk *w, size_t index, fail *why)
   weight_data data[LINEARS_OF_LAYER] = {{0}};
   bool finished = layer_store_has(w->job->store, index);
   bool ok = load_layer(w, index, layer, why), last = index + 1 == w->net->spec.layers;
-  double begin = common_seconds();
+  double begin = sys_seconds();
 
   w->item_count = 0;
   if (ok && finished) {
@@ -657,7 +658,7 @@ bool quantize_calibrated(quantize_job *job, const calibration_options *o, fail *
             .options = o,
             .stream = {closed, closed},
             .streams = job->how->input_correction > 0 ? 2 : 1};
-  double begin = common_seconds();
+  double begin = sys_seconds();
   bool ok = prepare(&w, why), started = ok;
 
   ok = ok && run(&w, why);
@@ -670,6 +671,6 @@ bool quantize_calibrated(quantize_job *job, const calibration_options *o, fail *
   samples_free(&w.samples);
   net_close(w.net);
   team_destroy(w.workers);
-  job->seconds = common_seconds() - begin;
+  job->seconds = sys_seconds() - begin;
   return ok;
 }

@@ -1,14 +1,13 @@
 /* common.c - see common.h. */
 #include "common.h"
 
+#include "../files/system.h"
 #include "../files/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 
 static const char standard_output[] = "standard output";
 
@@ -62,9 +61,9 @@ bool common_config(const common *c, pool *memory, lq_config **out, fail *why)
 
 bool common_is_file(const char *path)
 {
-  struct stat st;
+  sys_info info;
 
-  return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+  return sys_look(&info, SYS_CWD, path, true) && info.is_file;
 }
 
 void common_say(buf *to, const char *format, ...)
@@ -107,12 +106,4 @@ bool common_print(const buf *text, fail *why)
   if (text->length != 0 && fwrite(text->data, 1, text->length, stdout) != text->length)
     return fail_system(why, standard_output, "write", errno ? errno : EIO);
   return common_flush(why);
-}
-
-double common_seconds(void)
-{
-  struct timespec t;
-
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }

@@ -75,7 +75,4 @@ bool common_print(const buf *text, fail *why);
 /* Makes sure that standard output took everything. */
 bool common_flush(fail *why);
 
-/* Seconds on a clock that only goes forward. */
-double common_seconds(void);
-
 #endif

@@ -5,6 +5,7 @@
  * the state planes, which are read first, so each shard is laid out before its codes are read and
  * nothing waits in between. A weight goes to the shard of its codes.
  */
+#include "../files/system.h"
 #include "../files/output.h"
 #include "../model/weight.h"
 #include "../ui/progress.h"
@@ -400,7 +401,7 @@ static bool run(state *s, fail *why)
 {
   const model *m = s->weights.model;
   const dequantize_options *o = s->options;
-  double begin = common_seconds();
+  double begin = sys_seconds();
   bool ok;
 
   progress_start(&s->bar, "restoring", model_data_bytes(m), o->common.quiet || o->common.json);
@@ -410,7 +411,7 @@ static bool run(state *s, fail *why)
        common_config(&o->common, s->memory, &s->work_config, why) && run_items(s, why);
   job_close(s->job, ok, why);
   progress_finish(&s->bar);
-  s->seconds = common_seconds() - begin;
+  s->seconds = sys_seconds() - begin;
   return ok;
 }
 

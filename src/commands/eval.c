@@ -5,6 +5,7 @@
  */
 #include "eval.h"
 
+#include "../files/system.h"
 #include "../model/corpus.h"
 #include "../model/perplexity.h"
 #include "../ui/progress.h"
@@ -200,13 +201,13 @@ static bool measure(evaluation *e, eval_side *side, perplexity *p, const char *t
   p->done = window_done;
   /* cppcheck-suppress autoVariables; used until perplexity_run() returns, below */
   p->user = &bar;
-  start = common_seconds();
+  start = sys_seconds();
   progress_start(&bar, title, all_tokens(&e->windows), hidden(e));
   progress_unit(&bar, "tokens");
   progress_item(&bar, n->path);
   ok = perplexity_run(p, why);
   progress_finish(&bar);
-  side->seconds = common_seconds() - start;
+  side->seconds = sys_seconds() - start;
   net_free_layers(n);
   return ok;
 }

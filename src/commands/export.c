@@ -5,6 +5,7 @@
  */
 #include "export.h"
 
+#include "../files/system.h"
 #include "../files/pattern.h"
 #include "../ui/units.h"
 #include "common.h"
@@ -100,13 +101,6 @@ typedef struct state {
 
 /* ---- names and choice ---- */
 
-static const char *last_part(const char *path)
-{
-  const char *slash = strrchr(path, '/');
-
-  return slash ? slash + 1 : path;
-}
-
 static bool name_files(state *s, fail *why)
 {
   const char *out = s->options->out;
@@ -119,7 +113,7 @@ static bool name_files(state *s, fail *why)
     n -= 2;
   memcpy(s->base, out, n);
   s->base[n] = 0;
-  out = last_part(s->base);
+  out = sys_last_part(s->base);
   if (!*out || strpbrk(out, "\"\\\n\r"))
     return fail_set(why, FAIL_USAGE, s->base, "is no name of a file that #include can take");
   s->text.prefix = s->options->prefix ? s->options->prefix : out;
@@ -387,7 +381,7 @@ static bool write_files(state *s, fail *why)
 
   if (!open_file(s, ".c", &s->source, why) || !open_file(s, ".h", &s->header, why))
     return false;
-  snprintf(include, sizeof include, "%s.h", last_part(s->base));
+  snprintf(include, sizeof include, "%s.h", sys_last_part(s->base));
   export_begin(&s->text, include);
   for (size_t i = 0; i < s->weights.count; i++) {
     const weight *w = &s->weights.at[i];
@@ -421,7 +415,7 @@ static bool report(const state *s, fail *why)
     buf_byte(&text, '\n');
   } else if (!s->options->common.quiet) {
     buf_printf(&text, "%s.h, %s.c: %zu weights, %zu layers in fixed point, %zu dense tensors; %s\n",
-               s->base, last_part(s->base), s->quantized, s->fixed, s->dense,
+               s->base, sys_last_part(s->base), s->quantized, s->fixed, s->dense,
                units_bytes(a, s->text.bytes));
   }
   ok = common_print(&text, why);

@@ -3,6 +3,7 @@
  *
  * Owns: turning tokens into text as they come. Must not know: how a token is chosen.
  */
+#include "../files/system.h"
 #include "../files/json.h"
 #include "../files/utf8.h"
 #include "../model/generation.h"
@@ -147,7 +148,7 @@ static bool take_token(void *user, int32_t id, fail *why)
 {
   writer *w = user;
 
-  w->last = common_seconds();
+  w->last = sys_seconds();
   if (w->count == w->prompt)
     w->first = w->last;
   w->ids[w->count++] = id;
@@ -252,7 +253,7 @@ static bool run(writer *w, const network *n, fail *why)
     return false;
   g.prompt = w->ids;
   g.prompt_count = w->prompt;
-  w->started = w->first = w->last = common_seconds();
+  w->started = w->first = w->last = sys_seconds();
   if (!generation_run(&g, why) || !show(w, true, why))
     return false;
   if (o->common.json)

@@ -9,7 +9,7 @@
  */
 #include "limits.h"
 
-#include "../model/huge.h"
+#include "../files/system.h"
 #include "common.h"
 #include "peaks.h"
 
@@ -171,7 +171,7 @@ static double run_once(worker *workers, unsigned threads, loop kind, unsigned pa
     if (pthread_create(&ids[made], NULL, work, &workers[made]) != 0)
       break;
   }
-  begin = common_seconds();
+  begin = sys_seconds();
   pthread_mutex_lock(&start.lock);
   start.open = true;
   start.abandoned = made < threads;
@@ -179,7 +179,7 @@ static double run_once(worker *workers, unsigned threads, loop kind, unsigned pa
   pthread_mutex_unlock(&start.lock);
   for (unsigned i = 0; i < made; i++)
     pthread_join(ids[i], NULL);
-  return made < threads ? 0 : common_seconds() - begin;
+  return made < threads ? 0 : sys_seconds() - begin;
 }
 
 /* Best rate of a loop, whose pass is `amount` of bytes or operations. A short pass is repeated
@@ -187,10 +187,10 @@ static double run_once(worker *workers, unsigned threads, loop kind, unsigned pa
 static double best_rate(worker *workers, unsigned threads, double amount, loop kind, double seconds)
 {
   const double enough = 1 << 28;
-  double end = common_seconds() + seconds, best = 0;
+  double end = sys_seconds() + seconds, best = 0;
   unsigned passes = amount < enough / 4 ? (unsigned)(enough / amount) : 1;
 
-  for (int round = 0; round < ROUNDS_MIN || common_seconds() < end; round++) {
+  for (int round = 0; round < ROUNDS_MIN || sys_seconds() < end; round++) {
     double t = run_once(workers, threads, kind, passes);
 
     if (t <= 0)
@@ -233,16 +233,16 @@ bool limits_measure(limits *out, size_t bytes, unsigned threads, double seconds,
     threads = THREADS_MAX;
   if (bytes / threads < 4 * PIECE)
     bytes = (size_t)threads * 4 * PIECE;
-  rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-  memory = aligned_alloc(HUGE_PAGE, rounded);
+  rounded = (bytes + SYS_HUGE_PAGE - 1) / SYS_HUGE_PAGE * SYS_HUGE_PAGE;
+  memory = sys_alloc_aligned(SYS_HUGE_PAGE, rounded);
   workers = calloc(threads, sizeof *workers);
   if (!memory || !workers) {
-    free(memory);
+    sys_free_aligned(memory);
     free(workers);
     return fail_memory(why, NULL);
   }
   if (huge)
-    huge_advise(memory, rounded);
+    sys_prefer_huge(memory, rounded);
   memset(memory, 0, rounded);
   share = bytes / threads / (4 * PIECE) * (4 * PIECE);
   for (unsigned i = 0; i < threads; i++) {
@@ -251,7 +251,7 @@ bool limits_measure(limits *out, size_t bytes, unsigned threads, double seconds,
   }
   ok = measure_all(out, workers, threads, share * threads, seconds, why);
   free(workers);
-  free(memory);
+  sys_free_aligned(memory);
   return ok;
 }
 

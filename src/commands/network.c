@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Weights in a layout that is not read would look as if they were missing. */
 static bool check_method(const model *m, fail *why)
@@ -68,13 +67,13 @@ bool network_tokenizer(tokenizer **out, const model *a, const model *b, fail *wh
 
   *out = NULL;
   for (size_t i = 0; i < 2 && in[i]; i++) {
-    struct stat st;
+    sys_info info;
     char *file;
     bool ok;
 
     if (model_gguf(in[i]))
       return gguf_tokenizer(out, model_gguf(in[i]), why);
-    if (fstatat(model_folder(in[i]), name, &st, 0) != 0)
+    if (!sys_look(&info, model_folder(in[i]), name, true))
       continue;
     file = io_join(model_path(in[i]), name);
     if (!file)

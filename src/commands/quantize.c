@@ -7,6 +7,7 @@
  */
 #include "quantize.h"
 
+#include "../files/system.h"
 #include "../files/output.h"
 #include "calibrated.h"
 #include "hfconfig.h"
@@ -275,13 +276,12 @@ static bool names_tokens(const char *path)
 static bool run_calibrated(quantize_job *job, const quantize_options *o, fail *why)
 {
   calibration_options shown = o->shown;
-  const char *slash = strrchr(o->calibration, '/');
 
   if (names_tokens(o->calibration))
     shown.tokens = o->calibration;
   else
     shown.text = o->calibration;
-  job->calibration = (calibration_record){.file = slash ? slash + 1 : o->calibration,
+  job->calibration = (calibration_record){.file = sys_last_part(o->calibration),
                                           .samples = shown.samples,
                                           .length = shown.length,
                                           .seed = shown.seed,

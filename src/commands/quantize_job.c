@@ -9,6 +9,7 @@
  */
 #include "quantize.h"
 
+#include "../files/system.h"
 #include "../files/interrupt.h"
 #include "figures.h"
 #include "hfconfig.h"
@@ -323,7 +324,7 @@ static bool run_items(state *s, fail *why)
 bool quantize_run(quantize_job *job, progress *bar, fail *why)
 {
   state s = {.job = job, .bar = bar};
-  double begin = common_seconds();
+  double begin = sys_seconds();
   bool ok;
 
   ok = quantize_open(job, 0, why) && pieces_open(&s.pieces, quantize_scratch(job), why) &&
@@ -341,6 +342,6 @@ bool quantize_run(quantize_job *job, progress *bar, fail *why)
   rewrite_abort(&s.out);
   pieces_close(&s.pieces);
   quantize_close(job, ok, why);
-  job->seconds = common_seconds() - begin;
+  job->seconds = sys_seconds() - begin;
   return ok;
 }

@@ -4,8 +4,6 @@
 #include "../files/io.h"
 #include "../files/output.h"
 
-#include <unistd.h>
-
 bool spool_open(spool *s, const char *beside, fail *why)
 {
   *s = (spool){.fd = -1, .beside = beside};
@@ -15,7 +13,7 @@ bool spool_open(spool *s, const char *beside, fail *why)
 void spool_close(spool *s)
 {
   if (s->fd >= 0)
-    close(s->fd);
+    sys_close(s->fd);
   s->fd = -1;
 }
 

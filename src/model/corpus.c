@@ -7,7 +7,6 @@
 #include "../files/safetensors.h"
 #include "../files/utf8.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +72,7 @@ bool corpus_text(char **text, size_t *length, const char *path, fail *why)
 {
   size_t valid;
 
-  if (!io_read_all(text, length, AT_FDCWD, path, true, text_max, path, why))
+  if (!io_read_all(text, length, SYS_CWD, path, true, text_max, path, why))
     return false;
   valid = utf8_check(*text, *length);
   if (valid != *length)

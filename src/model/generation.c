@@ -5,10 +5,10 @@
 
 #include "../files/interrupt.h"
 #include "../files/json.h"
+#include "../files/system.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 enum { PROMPT_STEP = 512 };
 
@@ -103,11 +103,11 @@ bool generation_run(generation *g, fail *why)
 /* A JSON file of the folder; *out stays NULL when it is not there. */
 static bool read_beside(const model *m, const char *name, json_doc **out, fail *why)
 {
-  struct stat st;
+  sys_info info;
   char file[FAIL_TEXT];
 
   *out = NULL;
-  if (model_folder(m) < 0 || fstatat(model_folder(m), name, &st, 0) != 0)
+  if (model_folder(m) < 0 || !sys_look(&info, model_folder(m), name, true))
     return true;
   snprintf(file, sizeof file, "%s/%s", model_path(m), name);
   return json_read(out, model_folder(m), name, file, why);

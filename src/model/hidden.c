@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 bool hidden_open(hidden *h, uint64_t rows, uint64_t columns, bool spill, const char *beside,
                  fail *why)
@@ -28,7 +27,7 @@ void hidden_close(hidden *h)
 {
   free(h->memory);
   if (h->fd >= 0)
-    close(h->fd);
+    sys_close(h->fd);
   h->memory = NULL;
   h->fd = -1;
 }

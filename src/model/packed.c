@@ -4,11 +4,8 @@
 #include "../files/io.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
 bool packed_is_layout(int32_t layout)
 {
@@ -47,13 +44,21 @@ static bool read_gptq(packed_format *out, const json_doc *d, json_id q, fail *wh
   return true;
 }
 
+/* Is the text that word, given in small letters, with letters of any size? */
+static bool is_word(const char *text, const char *word)
+{
+  for (; *text && (*text | ('a' ^ 'A')) == *word; text++)
+    word++;
+  return *text == *word;
+}
+
 /* AutoAWQ wrote "GEMM" in its own file and "gemm" in config.json. */
 static bool read_awq(packed_format *out, const json_doc *d, json_id q, fail *why)
 {
   static const char *const names[] = {"version", "checkpoint_format", "format", NULL};
   const char *version = first_string(d, q, names);
 
-  if (version && strcasecmp(version, "gemm") != 0)
+  if (version && !is_word(version, "gemm"))
     return fail_set(why, FAIL_UNSUPPORTED, json_file(d),
                     "the AWQ version '%.40s' is not read; gemm is", version);
   out->layout = LQ_LAYOUT_AWQ;
@@ -140,14 +145,14 @@ static bool read_members(packed_format *out, const json_doc *d, json_id q, bool 
 static bool read_beside(json_doc **out, const char *folder, const char *name, fail *why)
 {
   char *path = io_join(folder, name);
-  struct stat st;
+  sys_info info;
   bool ok = true;
 
   *out = NULL;
   if (!path)
     return fail_memory(why, folder);
-  if (stat(path, &st) == 0)
-    ok = json_read(out, AT_FDCWD, path, path, why);
+  if (sys_look(&info, SYS_CWD, path, true))
+    ok = json_read(out, SYS_CWD, path, path, why);
   else if (errno != ENOENT)
     ok = fail_system(why, path, "open", errno);
   free(path);
@@ -157,11 +162,9 @@ static bool read_beside(json_doc **out, const char *folder, const char *name, fa
 /* The folder of a model in a new block. */
 static char *folder_of(const model *m)
 {
-  const char *path = model_path(m), *slash = strrchr(path, '/');
+  const char *path = model_path(m);
 
-  if (model_is_folder(m))
-    return strdup(path);
-  return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("");
+  return io_cut(path, model_is_folder(m) ? strlen(path) : (size_t)(sys_last_part(path) - path));
 }
 
 /* `inner`: the member that holds the configuration, or NULL: the file is one. */

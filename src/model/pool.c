@@ -6,7 +6,7 @@
  */
 #include "pool.h"
 
-#include "huge.h"
+#include "../files/system.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -49,7 +49,7 @@ void pool_destroy(pool *p)
   if (!p)
     return;
   for (size_t i = 0; i < p->count; i++)
-    free(p->blocks[i]);
+    sys_free_aligned(p->blocks[i]);
   pthread_mutex_destroy(&p->lock);
   free(p);
 }
@@ -87,16 +87,16 @@ void *pool_take(pool *p, size_t bytes)
   capacity = (bytes + 2 * POOL_ALIGNMENT - 1) & ~(size_t)(POOL_ALIGNMENT - 1);
   if (capacity > POOL_SMALL) {
     if (p->huge)
-      alignment = HUGE_PAGE;
+      alignment = SYS_HUGE_PAGE;
     capacity = (capacity + alignment - 1) & ~(alignment - 1);
     block = reuse(p, capacity);
   }
   if (!block) {
-    block = aligned_alloc(alignment, capacity);
+    block = sys_alloc_aligned(alignment, capacity);
     if (!block)
       return NULL;
-    if (alignment == HUGE_PAGE)
-      huge_advise(block, capacity);
+    if (alignment == SYS_HUGE_PAGE)
+      sys_prefer_huge(block, capacity);
     *(size_t *)block = capacity;
   }
   return (char *)block + POOL_ALIGNMENT;
@@ -118,7 +118,7 @@ void pool_give(pool *p, void *memory)
     }
     pthread_mutex_unlock(&p->lock);
   }
-  free(block);
+  sys_free_aligned(block);
 }
 
 static void *alloc_hook(void *user, size_t bytes, size_t alignment)

@@ -6,10 +6,11 @@
  */
 #include "team.h"
 
+#include "../files/system.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct team {
   pthread_mutex_t lock;
@@ -81,14 +82,13 @@ static bool start_members(team *t, unsigned wanted, fail *why)
 
 bool team_create(team **out, unsigned threads, fail *why)
 {
-  long online = sysconf(_SC_NPROCESSORS_ONLN);
   team *t = calloc(1, sizeof *t);
 
   *out = NULL;
   if (!t)
     return fail_memory(why, NULL);
   if (threads == 0)
-    threads = online > 0 ? (unsigned)online : 1;
+    threads = sys_processors();
   if (pthread_mutex_init(&t->lock, NULL) != 0) {
     free(t);
     return fail_memory(why, NULL);

@@ -43,7 +43,7 @@
 
 typedef struct tokenizer tokenizer;
 
-/* Reads `name` ("tokenizer.json") in the open folder `folder` (AT_FDCWD for a plain path); `file`
+/* Reads `name` ("tokenizer.json") in the open folder `folder` (SYS_CWD for a plain path); `file`
  * is the name for messages. */
 bool tokenizer_open(tokenizer **out, int folder, const char *name, const char *file, fail *why);
 

@@ -1,37 +1,17 @@
 /* progress.c - see progress.h. */
 #include "progress.h"
 
+#include "../files/system.h"
 #include "../files/utf8.h"
 #include "units.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { LINE_MAX_COLUMNS = 240, BAR = 24, RATE_TEXT = UNITS_TEXT + 32 };
 
 static const double pause_between = 0.1; /* seconds; faster is not seen and costs the terminal */
-
-static double now(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int terminal_columns(void)
-{
-#ifdef TIOCGWINSZ
-  struct winsize size;
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-    return size.ws_col < LINE_MAX_COLUMNS ? size.ws_col : LINE_MAX_COLUMNS;
-#endif
-  return 80;
-}
 
 /* The holder of the flag may write to the terminal. Held for one short line at a time. */
 static void lock(progress *p)
@@ -78,7 +58,8 @@ static void draw(progress *p, double at)
            rate, left, p->item);
   /* One column less than the terminal has: a full line would wrap. Cut between characters. */
   char *end = line;
-  for (int columns = terminal_columns() - 1; *end != 0; end++)
+  int width = sys_terminal_columns();
+  for (int columns = (width < LINE_MAX_COLUMNS ? width : LINE_MAX_COLUMNS) - 1; *end != 0; end++)
     if (((unsigned char)*end & 0xC0) != 0x80 && columns-- <= 0)
       break;
   *end = 0;
@@ -90,15 +71,13 @@ static void draw(progress *p, double at)
 
 void progress_start(progress *p, const char *title, uint64_t total_bytes, bool quiet)
 {
-  const char *term = getenv("TERM");
-  bool bar = isatty(STDERR_FILENO) && (term == NULL || strcmp(term, "dumb") != 0);
-  p->way = quiet ? PROGRESS_QUIET : bar ? PROGRESS_BAR : PROGRESS_LINES;
+  p->way = quiet ? PROGRESS_QUIET : sys_terminal_columns() > 0 ? PROGRESS_BAR : PROGRESS_LINES;
   p->title = title;
   p->unit = NULL;
   p->total = total_bytes;
   atomic_init(&p->done, 0);
   atomic_flag_clear(&p->drawing);
-  p->started = now();
+  p->started = sys_seconds();
   p->drawn = 0;
   p->item[0] = 0;
   p->visible = false;
@@ -124,7 +103,7 @@ void progress_add(progress *p, uint64_t bytes)
   atomic_fetch_add(&p->done, bytes);
   if (p->way != PROGRESS_BAR || atomic_flag_test_and_set(&p->drawing))
     return; /* another thread is drawing right now */
-  double at = now();
+  double at = sys_seconds();
   if (at - p->drawn >= pause_between)
     draw(p, at);
   unlock(p);
