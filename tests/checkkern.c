@@ -563,8 +563,8 @@ static void bench(const char *level, const char *kernel)
   struct work w = {
       0,   0, test_alloc(BENCH_BYTES + 64), NULL, test_alloc(BENCH_BYTES), test_alloc(BENCH_BYTES),
       NULL};
-  void *y = NULL;
-  if (posix_memalign(&y, 4096, BENCH_BYTES + 4096))
+  void *y = test_aligned(4096, BENCH_BYTES + 4096);
+  if (!y)
     exit(2);
   memset(y, 1, BENCH_BYTES);
   w.y = y;
@@ -594,7 +594,7 @@ static void bench(const char *level, const char *kernel)
     best = t < best ? t : best;
   }
   printf("memset: %.1f GB/s\n", BENCH_BYTES / best * 1e-9);
-  free(y);
+  test_aligned_free(y);
   free(w.x);
   free(w.codes);
   free(w.codes2);

@@ -13,8 +13,12 @@
 
 #include "harness.h"
 
+#ifdef _WIN32
+#include <windows.h>
+#else
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
 enum { GUARD_USABLE = 1 << 18, GUARD_CANARY = 256 };
 
@@ -24,12 +28,33 @@ struct guard {
   size_t bytes;
 };
 
+/* GUARD_USABLE bytes and a page on either side, which are unreadable; NULL when that cannot be. */
+static inline uint8_t *guard_pages(size_t *page)
+{
+#ifdef _WIN32
+  SYSTEM_INFO info;
+  DWORD was;
+  GetSystemInfo(&info);
+  *page = info.dwPageSize;
+  size_t whole = GUARD_USABLE + 2 * *page;
+  uint8_t *p = VirtualAlloc(NULL, whole, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+  int ok = p && VirtualProtect(p, *page, PAGE_NOACCESS, &was) &&
+           VirtualProtect(p + *page + GUARD_USABLE, *page, PAGE_NOACCESS, &was);
+#else
+  *page = (size_t)sysconf(_SC_PAGESIZE);
+  size_t whole = GUARD_USABLE + 2 * *page;
+  uint8_t *p = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+  int ok = p != MAP_FAILED && !mprotect(p, *page, PROT_NONE) &&
+           !mprotect(p + *page + GUARD_USABLE, *page, PROT_NONE);
+#endif
+  return ok ? p : NULL;
+}
+
 static inline void guard_create(struct guard *g)
 {
-  size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = GUARD_USABLE + 2 * page;
-  uint8_t *p = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-  if (p == MAP_FAILED || mprotect(p, page, PROT_NONE) ||
-      mprotect(p + page + GUARD_USABLE, page, PROT_NONE)) {
+  size_t page;
+  uint8_t *p = guard_pages(&page);
+  if (!p) {
     printf("no guard pages\n");
     exit(2);
   }

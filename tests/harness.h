@@ -15,6 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef _WIN32
+#include <malloc.h>
+#endif
 
 /* Failures printed in full; the rest are only counted. */
 #define TEST_MOST_PRINTED 40
@@ -24,7 +27,9 @@ static uint64_t test_checks, test_failures;
 /* Prepended to the text of a failure: which case of a loop is running. */
 static char test_context[256];
 
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(__MINGW32__) && !defined(__clang__)
+#define TEST_PRINTF(fmt, args) __attribute__((format(gnu_printf, fmt, args)))
+#elif defined(__GNUC__) || defined(__clang__)
 #define TEST_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define TEST_PRINTF(fmt, args)
@@ -110,6 +115,25 @@ static inline void *test_alloc(size_t bytes)
     exit(2);
   }
   return p;
+}
+
+/* Of any size; Windows has no aligned_alloc, and frees such blocks apart. */
+static inline void *test_aligned(size_t alignment, size_t bytes)
+{
+#ifdef _WIN32
+  return _aligned_malloc(bytes, alignment);
+#else
+  return aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+#endif
+}
+
+static inline void test_aligned_free(void *p)
+{
+#ifdef _WIN32
+  _aligned_free(p);
+#else
+  free(p);
+#endif
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014): every seed gives the same numbers on every machine. */

@@ -343,13 +343,13 @@ static void *no_memory(void *user, size_t bytes, size_t alignment)
 static void *some_memory(void *user, size_t bytes, size_t alignment)
 {
   (void)user;
-  return aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  return test_aligned(alignment, bytes);
 }
 
 static void release_memory(void *user, void *p, size_t bytes, size_t alignment)
 {
   (void)user, (void)bytes, (void)alignment;
-  free(p);
+  test_aligned_free(p);
 }
 
 /* lq_config_create with that allocator, which is filled in but for its size. */

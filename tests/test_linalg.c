@@ -9,6 +9,7 @@
 #include "harness.h"
 
 #include "../lib/core/cpu.h"
+#include "../lib/core/fused.h"
 #include "../lib/linalg/linalg.h"
 
 #include <math.h>
@@ -171,7 +172,7 @@ static void check_moments(const struct lqi_moments *h, const float *x, size_t ro
         float a = x[t * stride + i], b = x[t * stride + j];
         sum += (double)a * (double)b;
         size += fabs((double)a * (double)b);
-        chain = fmaf(a, b, chain);
+        chain = LQI_FMAF(a, b, chain);
         if (t % 256 == 255 || t + 1 == rows) {
           said += (double)chain;
           chain = 0.0f;
@@ -488,7 +489,7 @@ static float said_product(const struct lqi_gemm *g, float old, size_t i, size_t 
     float a = g->a[i * g->lda + k], b = g->transposed ? g->b[j * g->ldb + k] : g->b[k * g->ldb + j];
     sum += (double)a * (double)b;
     size += fabs((double)a * (double)b);
-    chain = fmaf(a, b, chain);
+    chain = LQI_FMAF(a, b, chain);
     if (k % 256 == 255 || k + 1 == g->k) {
       said = g->mode == LQI_TILE_SUB ? said - chain : said + chain;
       chain = 0.0f;
@@ -558,15 +559,13 @@ static int allocations;
 static void *few(void *user, size_t bytes, size_t alignment)
 {
   (void)user;
-  return allocations-- > 0
-             ? aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment)
-             : NULL;
+  return allocations-- > 0 ? test_aligned(alignment, bytes) : NULL;
 }
 
 static void give_back(void *user, void *p, size_t bytes, size_t alignment)
 {
   (void)user, (void)bytes, (void)alignment;
-  free(p);
+  test_aligned_free(p);
 }
 
 static void test_limits(void)

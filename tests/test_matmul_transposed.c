@@ -9,6 +9,8 @@
  */
 #include "helpers.h"
 
+#include "../lib/core/fused.h"
+
 enum { GAP = 7, BAND = 256 };
 
 static uint64_t random_state = 19;
@@ -75,7 +77,7 @@ static void check_values(const struct product *p, const float *dx)
         float g = dy_at(p, i, n), w = p->decoded[n * p->k + c];
         exact += (double)g * (double)w;
         size += fabs((double)g * (double)w);
-        chain = fmaf(g, w, n % BAND == 0 ? 0.0f : chain);
+        chain = LQI_FMAF(g, w, n % BAND == 0 ? 0.0f : chain);
         if (n % BAND == BAND - 1 || n + 1 == p->n)
           total = n < BAND ? chain : total + chain;
       }

@@ -8,8 +8,10 @@
 #include "helpers.h"
 #include "pool.h"
 
+#ifndef _WIN32
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 enum { ROWS = 64, COLUMNS = 128, BATCH = 5, CALLERS = 4, ROUNDS = 4, COUNT = ROWS * COLUMNS };
 
@@ -151,6 +153,8 @@ static void callers(const struct shared *s, int move_level)
   lq_cpu_limit(NULL);
 }
 
+#ifndef _WIN32
+
 /* A child goes on with the handles of its parent, which has used threads. */
 static void forked(const struct shared *s)
 {
@@ -162,6 +166,8 @@ static void forked(const struct shared *s)
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status %d", status);
   CHECK(caller_round(s), "the parent sees other results behind fork");
 }
+
+#endif
 
 /* Calls from inside a parallel region of the caller's, where OpenMP nests or does not. */
 static void nested(const struct shared *s)
@@ -191,7 +197,9 @@ static void test_kind(const char *options)
     test_parallel = pools[k];
     struct shared s = make_shared(options);
     callers(&s, 0);
+#ifndef _WIN32
     forked(&s);
+#endif
     nested(&s);
     end_shared(&s);
   }

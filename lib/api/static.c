@@ -11,13 +11,13 @@
  * allowed to: the one place where a product meets a sum goes through memory.
  */
 #include "../core/base.h"
+#include "../core/fused.h"
 #include "../core/half.h"
 #include "../kern/kern_mve.h"
 
 /* a * b + c, rounded once. Of the builtin clang makes a call of libm, unless -fno-math-errno. */
 #if !defined(LQ_FREESTANDING)
-#include <math.h>
-#define STATIC_FMA fmaf
+#define STATIC_FMA LQI_FMAF
 #elif defined(__ARM_FEATURE_FMA) && defined(__arm__) && defined(__clang__)
 LQI_INLINE float static_fma(float a, float b, float c)
 {

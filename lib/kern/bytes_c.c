@@ -4,6 +4,7 @@
  * Owns: the specification of the integers of x, of the bytes of weights, and of their products.
  * Must not know: which method has which form.
  */
+#include "../core/fused.h"
 #include "kern_bytes.h"
 
 #include <math.h>
@@ -83,7 +84,7 @@ LQI_INLINE void bytes_c_unit(const struct bytes_unit *w, const uint8_t table[16]
                panel.q[(at / 4 * x->rows + row) * 4 + at % 4];
       }
       float *y = out + j * stride + r;
-      *y = fmaf((float)sum, w->f[r] * panel.t[row], *y);
+      *y = LQI_FMAF((float)sum, w->f[r] * panel.t[row], *y);
     }
   }
 }

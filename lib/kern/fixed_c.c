@@ -4,6 +4,7 @@
  * Owns: the specification of the integers of x and of weights, and of their products.
  * Must not know: which method has which form.
  */
+#include "../core/fused.h"
 #include "kern_c.h"
 
 #include <math.h>
@@ -71,7 +72,7 @@ LQI_INLINE float fixed_c_row(const struct lqi_strip *w, int form, size_t r, size
       int32_t sum = 0;
       for (size_t c = 4 * l; c < 4 * l + 4; c++)
         sum += fixed_c_weight(row, form, k + c, book, grid) * q[fixed_c_place(c)];
-      chain[l] = fmaf((float)sum, factor, chain[l]);
+      chain[l] = LQI_FMAF((float)sum, factor, chain[l]);
     }
   }
   for (size_t half = 8; half != 0; half /= 2)

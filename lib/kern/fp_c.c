@@ -4,6 +4,7 @@
  * Owns: the specification of absmax and conversions.
  * Must not know: codes.
  */
+#include "../core/fused.h"
 #include "kern_c.h"
 
 #include <math.h>
@@ -13,7 +14,7 @@ void lqi_spread_c(const float *m, size_t ld, size_t depth, const float *e, size_
   for (size_t c = 0; c < count; c++)
     for (size_t k = 0; k < depth; k++)
       for (size_t l = 0; l < 32; l++)
-        w[c * 32 + l] = fmaf(m[k * ld + c], e[k * 32 + l], w[c * 32 + l]);
+        w[c * 32 + l] = LQI_FMAF(m[k * ld + c], e[k * 32 + l], w[c * 32 + l]);
 }
 
 void lqi_deviation_c(const float *a, const float *b, size_t n, struct lqi_deviation *sums)

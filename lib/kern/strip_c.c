@@ -4,9 +4,9 @@
  * Owns: the specification of pairing, of products of paired rows, and of the forms of coded rows.
  * Must not know: which method has which form.
  */
+#include "../core/fused.h"
 #include "kern_c.h"
 
-#include <math.h>
 #include <string.h>
 
 LQI_INLINE void strip_c_pair(const void *x, int32_t dtype, size_t n, float *out)
@@ -35,7 +35,7 @@ LQI_INLINE void strip_c_add(const float *a, const float *b, size_t n, float *cha
 {
   for (size_t k = 0; k < n; k += 16)
     for (size_t l = 0; l < 16; l++)
-      chain[l] = fmaf(a[k + l], b[k + l], chain[l]);
+      chain[l] = LQI_FMAF(a[k + l], b[k + l], chain[l]);
 }
 
 LQI_INLINE float strip_c_fold(float *chain)

@@ -4,9 +4,8 @@
  * Owns: the specification of these kernels, and how sums reach their place at an edge.
  * Must not know: how panels are packed or what the product is for.
  */
+#include "../core/fused.h"
 #include "kern_c.h"
-
-#include <math.h>
 
 enum { TILE_C_ROWS = 4, TILE_C_F32 = 8, TILE_C_F64 = 4 };
 
@@ -41,7 +40,7 @@ static void tile_c_products(size_t depth, const float *a, size_t step, const flo
   for (; depth != 0; depth--, a += step, b += TILE_C_F32)
     for (size_t i = 0; i < m; i++)
       for (size_t j = 0; j < n; j++)
-        p[i * TILE_C_F32 + j] = fmaf(a[i], b[j], p[i * TILE_C_F32 + j]);
+        p[i * TILE_C_F32 + j] = LQI_FMAF(a[i], b[j], p[i * TILE_C_F32 + j]);
 }
 
 void lqi_tile_f32_c(size_t depth, const float *a, size_t step, const float *b, float *c, size_t ldc,
@@ -67,7 +66,7 @@ void lqi_tile_f64_c(size_t depth, const double *a, size_t step, const double *b,
   for (; depth != 0; depth--, a += step, b += TILE_C_F64)
     for (size_t i = 0; i < m; i++)
       for (size_t j = 0; j < n; j++)
-        p[i * TILE_C_F64 + j] = fma(a[i], b[j], p[i * TILE_C_F64 + j]);
+        p[i * TILE_C_F64 + j] = LQI_FMA(a[i], b[j], p[i * TILE_C_F64 + j]);
   lqi_tile_edge_f64(p, TILE_C_F64, c, ldc, m, n, mode);
 }
 
@@ -75,7 +74,7 @@ void lqi_tile_row_c(size_t depth, const float *a, const float *b, size_t ldb, fl
 {
   for (size_t k = 0; k < depth; k++, b += ldb)
     for (size_t j = 0; j < n; j++)
-      p[j] = fmaf(a[k], b[j], p[j]);
+      p[j] = LQI_FMAF(a[k], b[j], p[j]);
 }
 
 void lqi_transpose_f32_c(const float *x, size_t ld, size_t rows, size_t columns, float *out,
