@@ -191,6 +191,16 @@ static void release(job_store *j)
   free(j);
 }
 
+/* The journal is locked until its name is gone; on some systems the folder stays for as long as
+ * anything in it is open. */
+static void remove_folder(job_store *j)
+{
+  job_folder_empty(j->folder);
+  journal_close(j->records);
+  j->records = NULL;
+  sys_remove_folder(SYS_CWD, j->folder);
+}
+
 bool job_open(job_store **out, const job_wish *wish, const buf *header, fail *why)
 {
   job_store *j = calloc(1, sizeof *j);
@@ -209,7 +219,7 @@ bool job_open(job_store **out, const job_wish *wish, const buf *header, fail *wh
   }
   /* A new journal is of no use to anybody; an old one is not ours to remove. */
   if (j->records != NULL && (!wish->resume || journal_count(j->records) == 0))
-    job_folder_remove(j->folder);
+    remove_folder(j);
   release(j);
   return false;
 }
@@ -313,7 +323,7 @@ void job_close(job_store *j, bool done, fail *why)
   settle(j, true, NULL);
   /* With weights that cannot be encoded it would fail again, whatever is finished. */
   if (done || (j->count == 0 && !j->added) || why->kind == FAIL_DATA)
-    job_folder_remove(j->folder);
+    remove_folder(j);
   else
     fail_add(why, "; --resume goes on from %s", j->folder);
   release(j);

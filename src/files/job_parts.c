@@ -151,7 +151,7 @@ bool job_folder_sweep(const char *folder, bool (*keep)(const void *user, const c
   return ok;
 }
 
-void job_folder_remove(const char *folder)
+void job_folder_empty(const char *folder)
 {
   sys_list *top = open_folder(SYS_CWD, folder), *hidden;
 
@@ -166,5 +166,4 @@ void job_folder_remove(const char *folder)
   remove_files(top, "");
   sys_remove(sys_list_folder(top), JOB_JOURNAL);
   sys_list_close(top);
-  sys_remove_folder(SYS_CWD, folder);
 }

@@ -40,7 +40,7 @@ bool job_folder_make(const char *folder, fail *why);
 bool job_folder_sweep(const char *folder, bool (*keep)(const void *user, const char *part),
                       const void *user, fail *why);
 
-/* Removes the folder with all files, the journal last. */
-void job_folder_remove(const char *folder);
+/* Removes all files of the folder, the journal last. */
+void job_folder_empty(const char *folder);
 
 #endif
