@@ -23,6 +23,17 @@ DOCS = 1
 
 all:
 
+comma := ,
+
+# ---- whose code it makes ----
+
+# What the compiler replaces: how wide it computes, and the systems whose files have names of their own.
+target := $(shell echo __FLT_EVAL_METHOD__ _WIN32 __APPLE__ | $(CC) $(CFLAGS) -std=c11 -E -P -x c - 2>/dev/null)
+evaluation := $(firstword $(target))
+windows := $(if $(target),$(if $(filter _WIN32,$(target)),,1))
+apple := $(if $(target),$(if $(filter __APPLE__,$(target)),,1))
+exe := $(if $(windows),.exe)
+
 # ---- what there is ----
 
 lib_src := $(file <lib/sources.list)
@@ -30,17 +41,24 @@ tool_src := $(file <src/sources.list)
 one_file := $(BUILD)/amalgamation/libquant
 lib_obj := $(if $(filter 1,$(AMALGAMATION)),$(one_file).o,$(lib_src:%.c=$(BUILD)/%.o))
 tool_obj := $(tool_src:%.c=$(BUILD)/%.o)
+tool := $(BUILD)/quant$(exe)
 
 # Scripts first: the longest of all are among them.
 TESTS = $(sort $(wildcard tests/*.sh)) $(sort $(wildcard tests/test_*.c tests/checkkern.c))
-test_programs := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter %.c,$(TESTS)))
+test_programs := $(patsubst tests/%.c,$(BUILD)/tests/%$(exe),$(filter %.c,$(TESTS)))
 tool_tests := $(filter $(BUILD)/tests/test_tool_% $(BUILD)/tests/test_files%,$(test_programs))
 
 version := $(shell awk '/define LQ_VERSION_(MAJOR|MINOR|PATCH) / { printf "%s%s", dot, $$3; dot = "." }' \
              include/libquant.h)
 major := $(firstword $(subst ., ,$(version)))
 
-ifeq ($(shell uname -s),Darwin)
+ifdef windows
+so := libquant-$(major).dll
+so_major := $(so)
+so_flags = -shared -Wl,--gc-sections -Wl,--out-implib,$(BUILD)/libquant.dll.a
+exports := $(BUILD)/libquant.def
+so_names = $(exports)
+else ifdef apple
 so := libquant.dylib
 so_major := libquant.$(major).dylib
 so_full := libquant.$(version).dylib
@@ -53,7 +71,8 @@ relro = -Wl,-z,relro,-z,now
 no_undefined = -Wl,--no-undefined
 so_flags = -shared -Wl,-soname,$(so_major) -Wl,--gc-sections $(relro)
 so_flags += $(if $(sanitized),,$(no_undefined))
-so_names = -Wl,--version-script,$(BUILD)/libquant.map
+exports := $(BUILD)/libquant.map
+so_names = -Wl,--version-script,$(exports)
 HARDEN = $(if $(sanitized)$(filter -O0,$(CFLAGS)),,-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 harden_link = $(if $(HARDEN),$(if $(filter -static,$(LDFLAGS)),,-pie) $(relro))
 endif
@@ -61,23 +80,31 @@ endif
 # ---- how it is compiled ----
 
 ifndef OPENMP
+probe := /dev/null
+ifdef windows # where a program has to be a file
+probe := $(BUILD)/probe.exe
+$(shell mkdir -p $(BUILD))
+endif
 OPENMP := $(shell echo 'int main(void) { return 0; }' | \
-            $(CC) $(CFLAGS) $(LDFLAGS) -fopenmp -x c - -o /dev/null 2>/dev/null && echo 1 || echo 0)
+            $(CC) $(CFLAGS) $(LDFLAGS) -fopenmp -x c - -o $(probe) 2>/dev/null && echo 1 || echo 0)
 endif
 openmp = $(if $(filter 1,$(OPENMP)),-fopenmp)
 sanitized = $(findstring -fsanitize,$(CFLAGS))
 
 warnings = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wcast-align
+warnings += $(if $(windows),-Wno-float-conversion) # isfinite and its like in the headers there
 warnings += $(if $(filter 1,$(WERROR)),-Werror)
 posix = -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64
 
 # The same bits from every compiler: fused multiply-add only where the source says so, and each operation rounded to its own
 # type, where 32-bit x86 has registers of 80 bits and s390x computes in double. No -march: functions carry their own.
-evaluation := $(shell echo __FLT_EVAL_METHOD__ | $(CC) $(CFLAGS) -std=c11 -E -P -x c - 2>/dev/null)
 exact = -ffp-contract=off $(if $(filter 2,$(evaluation)),-msse2 -mfpmath=sse)
 exact += $(if $(filter 1,$(evaluation)),-fexcess-precision=fast)
-common = -std=c11 -fPIC -fvisibility=hidden $(exact) -Iinclude $(warnings)
-stack_usage := $(if $(findstring Free Software,$(shell $(CC) --version 2>/dev/null)),-fstack-usage)
+common = -std=c11 $(if $(windows),$(unaligned),-fPIC) -fvisibility=hidden $(exact) -Iinclude $(warnings)
+gcc := $(findstring Free Software,$(shell $(CC) --version 2>/dev/null))
+stack_usage := $(if $(gcc),-fstack-usage)
+# On Windows gcc takes the stack for aligned to 32 and 64 bytes, which it is not (gcc bug 54412).
+unaligned := $(if $(gcc),-Wa$(comma)-muse-unaligned-vector-move)
 # In sections of their own, so that a link leaves out what nothing refers to.
 sections = -ffunction-sections -fdata-sections
 lib_flags = $(common) $(sections) $(openmp) $(stack_usage) $(CPPFLAGS) $(CFLAGS)
@@ -103,7 +130,7 @@ $(BUILD)/lib/%.o: lib/%.c $(BUILD)/flags
 # LQI_PRIVATE is empty for the tests that call internal functions.
 $(one_file).o: $(one_file).c $(BUILD)/flags
 	$(call say,CC,$<)
-	$(Q)$(CC) -std=c11 -fPIC -fvisibility=hidden -DLQI_PRIVATE= $(warnings) $(openmp) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) -std=c11 $(if $(windows),$(unaligned),-fPIC) -fvisibility=hidden -DLQI_PRIVATE= $(warnings) $(openmp) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(one_file).c: lib/amalgamate.awk lib/sources.list LICENSE $(wildcard include/*.h lib/*/*.[ch])
 	$(call say,AWK,$@)
@@ -124,20 +151,25 @@ $(BUILD)/libquant.a: $(lib_obj) lib/sources.list
 $(BUILD)/libquant.map: lib/libquant.sym lib/symbols.awk $(BUILD)/flags
 	$(Q)awk -f lib/symbols.awk lib/libquant.sym >$@
 
-$(BUILD)/$(so_major): $(lib_obj) $(BUILD)/libquant.map lib/sources.list
+$(BUILD)/libquant.def: lib/libquant.sym $(BUILD)/flags
+	$(Q)awk 'BEGIN { print "EXPORTS" } !/^#/ && NF { print $$1 }' lib/libquant.sym >$@
+
+$(BUILD)/$(so_major): $(lib_obj) $(exports) lib/sources.list
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(so_flags) $(so_names) $(LDFLAGS) -o $@ $(lib_obj) $(libs)
 
+ifneq ($(so),$(so_major))
 $(BUILD)/$(so): $(BUILD)/$(so_major)
 	$(Q)ln -sf $(so_major) $@
+endif
 
-$(BUILD)/quant: $(tool_obj) $(BUILD)/libquant.a src/sources.list
+$(tool): $(tool_obj) $(BUILD)/libquant.a src/sources.list
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(harden_link) $(LDFLAGS) -pthread -o $@ $(tool_obj) $(BUILD)/libquant.a $(libs)
 
 $(tool_tests): $(filter-out %/main.o,$(tool_obj))
 
-$(BUILD)/tests/%: tests/%.c $(BUILD)/libquant.a $(BUILD)/flags
+$(BUILD)/tests/%$(exe): tests/%.c $(BUILD)/libquant.a $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(test_flags) -MMD -MP -MF $@.d -MT $@ $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(BUILD)/libquant.a $(libs)
@@ -150,29 +182,30 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libquant.a $(BUILD)/flags
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)
 .DELETE_ON_ERROR:
 
-all: lib $(BUILD)/quant ## library and tool
+all: lib $(tool) ## library and tool
 
 lib: $(BUILD)/libquant.a $(BUILD)/$(so) ## the library alone, static and shared
 
 amalgamation: $(one_file).c ## the library as one file: BUILD/amalgamation/libquant.c and .h
 
-demo: $(BUILD)/quant ## quantize the example model and look at the result
+demo: $(tool) ## quantize the example model and look at the result
 	@mkdir -p $(BUILD)/demo
-	$(BUILD)/quant quantize examples/model -o $(BUILD)/demo/nf4 --method nf4 --nested --force
+	$(tool) quantize examples/model -o $(BUILD)/demo/nf4 --method nf4 --nested --force
 	@echo
-	$(BUILD)/quant inspect $(BUILD)/demo/nf4
+	$(tool) inspect $(BUILD)/demo/nf4
 	@echo
-	$(BUILD)/quant compare examples/model $(BUILD)/demo/nf4
+	$(tool) compare examples/model $(BUILD)/demo/nf4
 	@echo
-	$(BUILD)/quant bench --quick
+	$(tool) bench --quick
 
 # What the tests are told; tests/run starts them.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 export JOBS CC CPPFLAGS CFLAGS LDFLAGS OPENMP EMULATOR
+export LQ_EXE = $(exe)
 export LQ_BUILD = $(abspath $(BUILD))
 export LQ_VECTORS = $(abspath tests/vectors)
 export LIBQUANT = $(abspath $(BUILD)/$(so))
-export QUANT = $(abspath $(BUILD)/quant)
+export QUANT = $(abspath $(tool))
 
 check: $(test_programs) $(if $(filter %.sh,$(TESTS)),all) ## build everything and run every test
 	@sh tests/run $(TESTS)
@@ -227,8 +260,8 @@ coverage: ## tests in a build that counts lines and branches; a table in build/c
 check-analysis coverage:
 	@LQ_CHECK=$(@:check-%=%) sh tests/$(@:check-%=%).sh
 
-bench: $(BUILD)/quant ## measure kernels against the limits of this machine
-	@$(BUILD)/quant bench
+bench: $(tool) ## measure kernels against the limits of this machine
+	@$(tool) bench
 
 docs: man $(BUILD)/docs/reference/README.md ## a page for each function, as Markdown too, in build/docs
 
@@ -242,18 +275,23 @@ $(BUILD)/docs/man3/libquant.3: $(pages)
 $(BUILD)/docs/reference/README.md: $(pages)
 	$(Q)sh docs/pages.sh markdown $(@D)
 
-$(BUILD)/docs/man1/quant.1: docs/pages.sh docs/command.awk docs/quant.1.in $(BUILD)/quant
+$(BUILD)/docs/man1/quant.1: docs/pages.sh docs/command.awk docs/quant.1.in $(tool)
 	$(Q)mkdir -p $(@D)
-	$(Q)sh docs/pages.sh command $@ $(EMULATOR) $(BUILD)/quant
+	$(Q)sh docs/pages.sh command $@ $(EMULATOR) $(tool)
 
 install: all $(if $(filter 1,$(DOCS)),man) ## under DESTDIR, PREFIX
 	install -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
-	install -m 755 $(BUILD)/quant "$(DESTDIR)$(BINDIR)/quant"
+	install -m 755 $(tool) "$(DESTDIR)$(BINDIR)/"
 	install -m 644 include/libquant.h "$(DESTDIR)$(INCLUDEDIR)/libquant.h"
 	install -m 644 $(BUILD)/libquant.a "$(DESTDIR)$(LIBDIR)/libquant.a"
+ifdef windows
+	install -m 755 $(BUILD)/$(so) "$(DESTDIR)$(BINDIR)/"
+	install -m 644 $(BUILD)/libquant.dll.a "$(DESTDIR)$(LIBDIR)/"
+else
 	install -m 755 $(BUILD)/$(so_major) "$(DESTDIR)$(LIBDIR)/$(so_full)"
 	ln -sf $(so_full) "$(DESTDIR)$(LIBDIR)/$(so_major)"
 	ln -sf $(so_major) "$(DESTDIR)$(LIBDIR)/$(so)"
+endif
 	sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@includedir@|$(INCLUDEDIR)|' \
 	  -e 's|@version@|$(version)|' -e 's|@libs_private@|$(strip -lm $(openmp))|' \
 	  pkgconfig/libquant.pc.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/libquant.pc"
@@ -264,8 +302,8 @@ ifeq ($(DOCS),1)
 endif
 
 uninstall: ## take away what install put there
-	cd "$(DESTDIR)$(LIBDIR)" && rm -f libquant.a $(so) $(so_major) $(so_full) pkgconfig/libquant.pc
-	rm -f "$(DESTDIR)$(BINDIR)/quant" "$(DESTDIR)$(INCLUDEDIR)/libquant.h"
+	cd "$(DESTDIR)$(LIBDIR)" && rm -f libquant.a $(if $(windows),libquant.dll.a,$(so) $(so_major) $(so_full)) pkgconfig/libquant.pc
+	rm -f "$(DESTDIR)$(BINDIR)/$(notdir $(tool))" $(if $(windows),"$(DESTDIR)$(BINDIR)/$(so)") "$(DESTDIR)$(INCLUDEDIR)/libquant.h"
 	cd "$(DESTDIR)$(MANDIR)" 2>/dev/null && rm -f man1/quant.1 man3/libquant.3 $(shell awk '{ print "man3/" $$1 ".3" }' lib/libquant.sym) || :
 
 clean: ## remove the build folder

@@ -40,7 +40,9 @@ typedef struct fail {
   char text[FAIL_TEXT]; /* one line, safe to print on a terminal, no newline at its end */
 } fail;
 
-#if defined(__GNUC__)
+#if defined(__MINGW32__) && !defined(__clang__) /* whose printf is not that of Windows */
+#define FAIL_PRINTF(at, first) __attribute__((__format__(__gnu_printf__, at, first)))
+#elif defined(__GNUC__)
 #define FAIL_PRINTF(at, first) __attribute__((__format__(__printf__, at, first)))
 #else
 #define FAIL_PRINTF(at, first)

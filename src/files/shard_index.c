@@ -2,6 +2,7 @@
 #include "shard_index.h"
 
 #include "json.h"
+#include "system.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,11 +29,11 @@ static int by_text(const void *a, const void *b)
   return strcmp(*x, *y);
 }
 
-/* A file in the folder of the index, on any system: it is going to be opened. */
+/* A file in the folder of the index, and on no system elsewhere: it is going to be opened. */
 static bool is_plain_name(const char *name)
 {
-  return name != NULL && name[0] != 0 && strlen(name) <= SHARD_NAME_MAX &&
-         strpbrk(name, "/\\:") == NULL && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+  return name != NULL && strlen(name) <= SHARD_NAME_MAX && strpbrk(name, "/\\:") == NULL &&
+         sys_is_name(name);
 }
 
 static bool read_entries(shard_index *x, json_id map, const char *path, fail *why)
