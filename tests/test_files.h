@@ -9,6 +9,8 @@
 
 #include "harness.h"
 
+#include "../src/files/system.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -19,11 +21,14 @@ static char scratch[512];
 static inline void scratch_make(void)
 {
   const char *top = getenv("TMPDIR");
-  snprintf(scratch, sizeof scratch, "%.400s/quant-test-XXXXXX", top && *top ? top : "/tmp");
-  if (mkdtemp(scratch) == NULL) {
-    printf("cannot make a folder like %s\n", scratch);
-    exit(2);
+  for (unsigned n = 0; n < 1000; n++) {
+    snprintf(scratch, sizeof scratch, "%.400s/quant-test-%ld-%u", top && *top ? top : "/tmp",
+             sys_process(), n);
+    if (sys_make_folder(SYS_CWD, scratch))
+      return;
   }
+  printf("cannot make a folder like %s\n", scratch);
+  exit(2);
 }
 
 /* "scratch/name"; eight texts are alive at a time. */
@@ -36,61 +41,81 @@ static inline const char *at(const char *name)
   return t;
 }
 
-/* Removes a folder of files and folders of files. */
+static inline bool new_folder(const char *path)
+{
+  return sys_make_folder(SYS_CWD, path);
+}
+
+static inline bool cut_file(const char *path, uint64_t bytes)
+{
+  int fd = sys_open(SYS_CWD, path, SYS_CHANGE);
+  bool ok = fd >= 0 && sys_cut(fd, bytes);
+  if (fd >= 0)
+    sys_close(fd);
+  return ok;
+}
+
+/* Removes the files in a folder. */
+static inline void remove_files(int folder, const char *name)
+{
+  sys_list *list = sys_list_open(folder, name, false);
+  for (const char *file; list != NULL && (file = sys_list_next(list)) != NULL;)
+    sys_remove(sys_list_folder(list), file);
+  sys_list_close(list);
+}
+
+/* Removes files, and folders of files, in a folder. */
 static inline void remove_all(const char *folder)
 {
-  DIR *dir = opendir(folder);
-  if (dir == NULL)
-    return;
-  for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-    char path[2048];
-    if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-      continue;
-    snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-    struct stat st;
-    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-      DIR *inner = opendir(path);
-      for (struct dirent *f; inner != NULL && (f = readdir(inner)) != NULL;)
-        unlinkat(dirfd(inner), f->d_name, 0);
-      if (inner != NULL)
-        closedir(inner);
-      rmdir(path);
+  sys_list *list = sys_list_open(SYS_CWD, folder, true);
+  for (const char *name; list != NULL && (name = sys_list_next(list)) != NULL;) {
+    sys_info info;
+    int here = sys_list_folder(list);
+    if (sys_look(&info, here, name, false) && info.is_folder) {
+      remove_files(here, name);
+      sys_remove_folder(here, name);
     } else {
-      unlink(path);
+      sys_remove(here, name);
     }
   }
-  closedir(dir);
+  sys_list_close(list);
 }
 
 static inline void scratch_remove(void)
 {
   remove_all(scratch);
-  rmdir(scratch);
+  sys_remove_folder(SYS_CWD, scratch);
 }
 
 /* Number of names in a folder, hidden ones too; -1 when it is not one. */
 static inline int entries(const char *folder)
 {
-  DIR *dir = opendir(folder);
+  sys_list *list = sys_list_open(SYS_CWD, folder, true);
   int n = 0;
-  if (dir == NULL)
+  if (list == NULL)
     return -1;
-  while (readdir(dir) != NULL)
+  while (sys_list_next(list) != NULL)
     n++;
-  closedir(dir);
-  return n - 2;
+  sys_list_close(list);
+  return n;
 }
 
 static inline int exists(const char *path)
 {
-  struct stat st;
-  return lstat(path, &st) == 0;
+  sys_info info;
+  return sys_look(&info, SYS_CWD, path, false);
 }
 
 static inline void put_bytes(const char *path, const void *bytes, size_t count)
 {
-  FILE *f = fopen(path, "wb");
-  if (f == NULL || fwrite(bytes, 1, count, f) != count || fclose(f) != 0) {
+  int fd = sys_open(SYS_CWD, path, SYS_CHANGE_OR_CREATE);
+  bool ok = fd >= 0 && sys_cut(fd, 0);
+  for (size_t done = 0; ok && done < count;) {
+    int64_t n = sys_write_at(fd, (const char *)bytes + done, count - done, done);
+    ok = n > 0;
+    done += ok ? (size_t)n : 0;
+  }
+  if (!ok || !sys_close(fd)) {
     printf("cannot write %s\n", path);
     exit(2);
   }
@@ -104,17 +129,19 @@ static inline void put_text(const char *path, const char *text)
 /* The whole file with a NUL after it, to be freed; NULL when it cannot be read. */
 static inline char *get_bytes(const char *path, size_t *count)
 {
-  struct stat st;
-  FILE *f = fopen(path, "rb");
+  sys_info info = {0};
+  int fd = sys_open(SYS_CWD, path, SYS_READ);
   *count = 0;
-  if (f == NULL || fstat(fileno(f), &st) != 0) {
-    if (f != NULL)
-      fclose(f);
+  if (fd < 0)
     return NULL;
+  char *bytes = NULL;
+  if (sys_look_open(&info, fd)) {
+    bytes = test_alloc((size_t)info.bytes + 1);
+    for (int64_t n; *count < info.bytes; *count += (size_t)n)
+      if ((n = sys_read_at(fd, bytes + *count, (size_t)info.bytes - *count, *count)) <= 0)
+        break;
   }
-  char *bytes = test_alloc((size_t)st.st_size + 1);
-  *count = fread(bytes, 1, (size_t)st.st_size, f);
-  fclose(f);
+  sys_close(fd);
   return bytes;
 }
 

@@ -22,11 +22,11 @@ static void check_io(void)
   size_t length;
   CHECK(!io_read_at(0, UINT64_MAX, &byte, 1, "x", &why) && why.kind == FAIL_OVERFLOW, "read");
   CHECK(!io_write_at(1, INT64_MAX, &byte, 1, "x", &why) && why.kind == FAIL_OVERFLOW, "write");
-  CHECK(!io_read_all(&text, &length, AT_FDCWD, at("absent"), true, 9, "x", &why) &&
+  CHECK(!io_read_all(&text, &length, SYS_CWD, at("absent"), true, 9, "x", &why) &&
             why.kind == FAIL_IO && why.detail == ENOENT,
         "%s", why.text);
   put_text(at("ten"), "0123456789");
-  CHECK(!io_read_all(&text, &length, AT_FDCWD, at("ten"), true, 9, "x", &why) &&
+  CHECK(!io_read_all(&text, &length, SYS_CWD, at("ten"), true, 9, "x", &why) &&
             why.kind == FAIL_LIMIT && strstr(why.text, "10 bytes; the limit is 9"),
         "%s", why.text);
   CHECK(!fail_system(&why, "x", "open", 99999) && why.detail == 99999, "an error without a name");
@@ -69,8 +69,7 @@ static void check_journal(void)
   text = (buf){.length = JSON_BYTES_MAX + 1};
   CHECK(!journal_add(j, &text, &why) && why.kind == FAIL_LIMIT, "%s", why.text);
   journal_close(j);
-  int fd = open(at("journal"), O_WRONLY);
-  CHECK(fd >= 0 && ftruncate(fd, JSON_BYTES_MAX + 1) == 0 && close(fd) == 0, "a hole");
+  CHECK(cut_file(at("journal"), JSON_BYTES_MAX + 1), "a hole");
   CHECK(!journal_open(&j, at("journal"), false, &why) && why.kind == FAIL_LIMIT, "%s", why.text);
 }
 
@@ -79,7 +78,7 @@ static void check_index(void)
   fail why = {0};
   shard_index *x = NULL;
   put_text(at("index"), "{\"weight_map\": {\"a\\u0000b\": \"x.safetensors\"}}");
-  CHECK(!index_read(&x, AT_FDCWD, at("index"), "index", &why) && why.kind == FAIL_FORMAT &&
+  CHECK(!index_read(&x, SYS_CWD, at("index"), "index", &why) && why.kind == FAIL_FORMAT &&
             strstr(why.text, "holds a NUL"),
         "%s", why.text);
 }
@@ -176,7 +175,7 @@ static void check_changing(void)
             why.kind == FAIL_TRUNCATED,
         "%s", why.text);
   CHECK(!gguf_load(f, "list", GGUF_STRING, &a, &why) && why.kind == FAIL_TRUNCATED, "%s", why.text);
-  CHECK(truncate(path, 30) == 0, "truncate");
+  CHECK(cut_file(path, 30), "truncate");
   double number;
   CHECK(!gguf_opt_f64(f, "f", &number, &why) && why.kind == FAIL_TRUNCATED, "%s", why.text);
   CHECK(!gguf_opt_string(f, "nul", &text, &why) && why.kind == FAIL_TRUNCATED, "%s", why.text);

@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <signal.h>
+#ifndef _WIN32
 #include <sys/resource.h>
+#endif
 
 /* ---- one file ---- */
 
@@ -32,14 +34,17 @@ static void check_file(void)
   CHECK(!out_file_create(&f, path, false, &why) && f == NULL && why.kind == FAIL_EXISTS, "%s",
         why.text);
   CHECK(strstr(why.text, "--force") != NULL, "%s", why.text);
-  CHECK(chmod(path, 0640) == 0 && out_file_create(&f, path, true, &why) &&
-            out_append(f, "new", 3, &why),
-        "%s", why.text);
+#ifndef _WIN32
+  CHECK(chmod(path, 0640) == 0, "chmod");
+#endif
+  CHECK(out_file_create(&f, path, true, &why) && out_append(f, "new", 3, &why), "%s", why.text);
   CHECK(same_text(path, "0123456789"), "the old file stays until the commit");
   CHECK(out_file_commit(&f, &why) && same_text(path, "new") && entries(scratch) == 1, "%s",
         why.text);
+#ifndef _WIN32
   struct stat st;
   CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0640, "mode %o", (unsigned)st.st_mode);
+#endif
 
   CHECK(out_file_create(&f, at("late"), false, &why), "%s", why.text);
   put_text(at("late"), "someone else");
@@ -58,7 +63,7 @@ static void check_file_refused(void)
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     CHECK(!out_file_create(&f, names[i], false, &why) && f == NULL, "\"%s\"", names[i]);
   CHECK(why.kind == FAIL_IO && why.detail == ENOENT, "%s", why.text);
-  CHECK(mkdir(at("folder"), 0700) == 0 && !out_file_create(&f, at("folder"), true, &why) &&
+  CHECK(new_folder(at("folder")) && !out_file_create(&f, at("folder"), true, &why) &&
             why.kind == FAIL_EXISTS,
         "%s", why.text);
   CHECK(rmdir(at("folder")) == 0, "still empty");
@@ -71,6 +76,8 @@ static void check_file_refused(void)
 }
 
 /* ---- full disks ---- */
+
+#ifndef _WIN32
 
 static void check_full(void)
 {
@@ -110,6 +117,8 @@ static void check_full(void)
   CHECK(entries(scratch) == before, "something was left");
 }
 
+#endif
+
 /* ---- folders ---- */
 
 static bool build(const char *path, bool force, const char *text, fail *why)
@@ -117,7 +126,7 @@ static bool build(const char *path, bool force, const char *text, fail *why)
   out_folder *to = NULL;
   bool ok = out_folder_create(&to, path, NULL, force, why) &&
             out_folder_put(to, "config.json", text, strlen(text), why) &&
-            out_folder_copy(to, AT_FDCWD, at("source.txt"), "s", why);
+            out_folder_copy(to, SYS_CWD, at("source.txt"), "s", why);
   out_folder_abort(to);
   return ok;
 }
@@ -154,11 +163,11 @@ static void check_folder_refused(void)
   fail why = {0};
   out_folder *to = NULL;
   int before = entries(scratch);
-  CHECK(mkdir(at("home"), 0700) == 0, "mkdir");
+  CHECK(new_folder(at("home")), "mkdir");
   put_text(at("home/letter.txt"), "x");
   CHECK(!build_and_commit(at("home"), true, "x", &why) && why.kind == FAIL_EXISTS, "%s", why.text);
   put_text(at("home/config.json"), "{}");
-  CHECK(mkdir(at("home/sub"), 0700) == 0, "mkdir");
+  CHECK(new_folder(at("home/sub")), "mkdir");
   CHECK(!build_and_commit(at("home"), true, "x", &why) && strstr(why.text, "other folders"), "%s",
         why.text);
   CHECK(rmdir(at("home/sub")) == 0 && exists(at("home/letter.txt")), "untouched");
@@ -191,9 +200,16 @@ static void check_distinct(void)
               {"in", "other/x", false},    {"nothing", "x", false}};
   char in[1024], out[1024];
   fail why = {0};
-  CHECK(mkdir(at("in"), 0700) == 0 && symlink("in", at("link")) == 0, "set up");
+  CHECK(new_folder(at("in")), "a folder");
+#ifndef _WIN32
+  CHECK(symlink("in", at("link")) == 0, "a link");
+#endif
   put_text(at("in/a"), "");
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+#ifdef _WIN32
+    if (strstr(rows[i].in, "link") != NULL || strstr(rows[i].out, "link") != NULL)
+      continue;
+#endif
     snprintf(in, sizeof in, "%s", at(rows[i].in));
     snprintf(out, sizeof out, "%s", at(rows[i].out));
     CHECK(out_check_distinct(in, out, &why) == rows[i].ok, "%s and %s: %s", rows[i].in, rows[i].out,
@@ -271,6 +287,8 @@ static void check_patterns(void)
   CHECK(!pattern_check(text, &why), "too long");
 }
 
+#ifndef _WIN32 /* whose Ctrl-C needs a console */
+
 static void check_interrupt(void)
 {
   fail why = {0};
@@ -279,14 +297,16 @@ static void check_interrupt(void)
   CHECK(interrupt_signal() == 0 && interrupt_check(&why), "nothing yet");
   CHECK(out_folder_create(&to, at("cut"), NULL, false, &why), "%s", why.text);
   CHECK(raise(SIGTERM) == 0 && interrupt_signal() == SIGTERM, "signal");
-  int folder = open(scratch, O_RDONLY | O_DIRECTORY);
+  int folder = sys_open_folder(scratch);
   CHECK(!out_folder_copy(to, folder, "source.txt", "source.txt", &why) &&
             why.kind == FAIL_INTERRUPTED && fail_exit_status(&why) == 143,
         "%s", why.text);
-  close(folder);
+  sys_close(folder);
   out_folder_abort(to);
   CHECK(entries(scratch) == before, "something was left");
 }
+
+#endif
 
 int main(void)
 {
@@ -295,14 +315,18 @@ int main(void)
   CHECK(interrupt_install(&why), "%s", why.text);
   check_file();
   check_file_refused();
+#ifndef _WIN32
   check_full();
+#endif
   put_text(at("source.txt"), "source");
   check_folder();
   check_folder_refused();
   check_distinct();
   check_texts();
   check_patterns();
+#ifndef _WIN32
   check_interrupt();
+#endif
   scratch_remove();
   return test_end();
 }

@@ -173,7 +173,7 @@ static void check_wrong(void)
 static char *written(void (*print)(FILE *))
 {
   size_t n;
-  FILE *f = fopen(at("text"), "w");
+  FILE *f = fopen(at("text"), "wb");
   if (f == NULL)
     exit(2);
   print(f);
@@ -262,7 +262,7 @@ static void check_units(void)
 /* Not a terminal: a line for each note and nothing else; quiet: nothing at all. */
 static void check_progress(void)
 {
-  int error = dup(STDERR_FILENO), file = open(at("err"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  int error = dup(STDERR_FILENO), file = sys_open(SYS_CWD, at("err"), SYS_CREATE);
   progress p;
   fflush(stderr);
   CHECK(file >= 0 && dup2(file, STDERR_FILENO) >= 0, "redirect");
@@ -276,7 +276,7 @@ static void check_progress(void)
   fflush(stderr);
   dup2(error, STDERR_FILENO);
   close(error);
-  close(file);
+  sys_close(file);
   CHECK(same_text(at("err"), "a\\x1b.safetensors: 12 tensors\n"), "standard error");
 }
 

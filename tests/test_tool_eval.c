@@ -359,7 +359,7 @@ static bool open_two(world *w, const char *folder, fail *why)
   snprintf(path[0], sizeof path[0], "%.900s/networks/llama", folder);
   snprintf(path[1], sizeof path[1], "%.900s/networks/llama/model.safetensors", folder);
   text = get_bytes(path[1], &count);
-  mkdir(at("m"), 0700);
+  new_folder(at("m"));
   put_bytes(at("m/model.safetensors"), text, count);
   free(text);
   snprintf(path[1], sizeof path[1], "%.900s/networks/llama-yarn.json", folder);

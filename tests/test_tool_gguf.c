@@ -294,7 +294,7 @@ static json_doc *read_json(const char *path)
 {
   fail why = {0};
   json_doc *d = NULL;
-  if (!CHECK(json_read(&d, AT_FDCWD, path, path, &why), "%s", why.text))
+  if (!CHECK(json_read(&d, SYS_CWD, path, path, &why), "%s", why.text))
     exit(1);
   return d;
 }

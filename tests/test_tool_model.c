@@ -82,7 +82,7 @@ static void copy_file(const char *from, const char *to)
 /* A scratch folder with the weights of one model and the configuration of another; its path. */
 static const char *combine(const char *weights, const char *config)
 {
-  mkdir(at("m"), 0700);
+  new_folder(at("m"));
   copy_file(weights, at("m/model.safetensors"));
   copy_file(config, at("m/config.json"));
   return at("m");
@@ -283,7 +283,7 @@ static void check_prefix(void)
   for (char *p = bytes; p < bytes + count - 14; p++)
     if (memcmp(p, "\"transformer.", 13) == 0)
       memcpy(p, "            \"", 13);
-  mkdir(at("m"), 0700);
+  new_folder(at("m"));
   put_bytes(at("m/model.safetensors"), bytes, count);
   copy_file(vector("gpt2", "/config.json"), at("m/config.json"));
   if (CHECK(enter(&w, at("m"), 1, &why), "%s", why.text)) {
@@ -449,7 +449,7 @@ static void refuses_config(const char *from, const char *to, fail_kind kind, con
     memcpy(changed, text, (size_t)(place - text));
     strcpy(changed + (place - text), to);
     strcat(changed, place + strlen(from));
-    mkdir(at("m"), 0700);
+    new_folder(at("m"));
     copy_file(vector("llama", "/model.safetensors"), at("m/model.safetensors"));
     put_text(at("m/config.json"), changed);
     refuses(at("m"), kind, part);

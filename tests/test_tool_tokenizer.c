@@ -23,7 +23,7 @@ static tokenizer *open_path(const char *path)
 {
   fail why = {0};
   tokenizer *t = NULL;
-  if (!CHECK(tokenizer_open(&t, AT_FDCWD, path, path, &why), "%s", why.text))
+  if (!CHECK(tokenizer_open(&t, SYS_CWD, path, path, &why), "%s", why.text))
     exit(1);
   return t;
 }
@@ -32,7 +32,7 @@ static json_doc *read_json(const char *path)
 {
   fail why = {0};
   json_doc *d = NULL;
-  if (!CHECK(json_read(&d, AT_FDCWD, path, path, &why), "%s", why.text))
+  if (!CHECK(json_read(&d, SYS_CWD, path, path, &why), "%s", why.text))
     exit(1);
   return d;
 }
@@ -307,7 +307,7 @@ static void check_edges(void)
   CHECK(tokenizer_decode(t, NULL, 0, &to, &why) && to.length == 0, "no ids");
   CHECK(tokenizer_encode(t, NULL, 0, &ids, &why) && ids.count == count, "no text");
   tokenizer_close(t);
-  CHECK(!tokenizer_open(&t, AT_FDCWD, at("none.json"), "none.json", &why) && t == NULL, "no file");
+  CHECK(!tokenizer_open(&t, SYS_CWD, at("none.json"), "none.json", &why) && t == NULL, "no file");
   CHECK(why.kind == FAIL_IO, "%s", why.text);
   tokenizer_close(NULL);
   token_list_free(&ids);
@@ -448,7 +448,7 @@ static void check_damages(void)
     buf_text(&text, place + strlen(x->old));
     put_json(&text);
     test_in("damage %zu", i);
-    bool opened = tokenizer_open(&t, AT_FDCWD, at("t.json"), "t.json", &why);
+    bool opened = tokenizer_open(&t, SYS_CWD, at("t.json"), "t.json", &why);
     CHECK(opened == (x->text == NULL), "%s: %s", x->new, why.text);
     CHECK(why.kind == x->kind, "%s: %s", fail_kind_name(why.kind), why.text);
     if (x->text != NULL)
@@ -485,7 +485,7 @@ static void check_limits(void)
     buf_fill(&text, 'c', rows[i].added);
     buf_text(&text, "\"}]}");
     put_json(&text);
-    bool opened = tokenizer_open(&t, AT_FDCWD, at("t.json"), "t.json", &why);
+    bool opened = tokenizer_open(&t, SYS_CWD, at("t.json"), "t.json", &why);
     CHECK(opened == (rows[i].kind == FAIL_NONE) && why.kind == rows[i].kind, "row %zu: %s", i,
           why.text);
     tokenizer_close(t);
@@ -519,7 +519,7 @@ static void check_mutations(const char *name)
     size_t rest = from + step < length ? from + step : length;
     buf_add(&b, text + rest, length - rest);
     put_json(&b);
-    if (tokenizer_open(&t, AT_FDCWD, at("t.json"), "t.json", &why)) {
+    if (tokenizer_open(&t, SYS_CWD, at("t.json"), "t.json", &why)) {
       opened++;
       why.kind = FAIL_NONE;
       if (tokenizer_encode(t, "a <s> \xC3\xA9 12\n", 12, &ids, &why))
