@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.." || exit 1
 out=$LQ_BUILD/cross
 host=$QUANT
 jobs=${JOBS:-1}
-all="aarch64 aarch64-a53 armhf riscv64 s390x i386 musl"
+all="aarch64 aarch64-a53 armhf riscv64 s390x i386 musl windows"
+export WINEPREFIX="${WINEPREFIX:-$out/wine}" WINEDEBUG=-all
 unset CC AR CPPFLAGS CFLAGS LDFLAGS OPENMP EMULATOR LIBQUANT MAKEFLAGS MAKEOVERRIDES MFLAGS
 mkdir -p "$out" || exit 1
 long=${LQ_LONG:-0} optimize=-O1
@@ -21,7 +22,7 @@ passed=0 failed=0 skipped=0
 # CC, emulator and the folder of objects of a target; both aarch64 share one.
 describe() # TARGET
 {
-  flags= ar= build=$out/$1
+  flags= ar= exe= openmp=0 build=$out/$1
   case $1 in
   aarch64) cc=aarch64-linux-gnu-gcc emulator="qemu-aarch64 -cpu max" ;;
   aarch64-a53) cc=aarch64-linux-gnu-gcc emulator="qemu-aarch64 -cpu cortex-a53" build=$out/aarch64 ;;
@@ -30,6 +31,7 @@ describe() # TARGET
   s390x) cc=s390x-linux-gnu-gcc emulator=qemu-s390x ;;
   i386) cc=gcc emulator= flags="-m32 -idirafter /usr/include/$(gcc -print-multiarch)" ;;
   musl) cc=musl-gcc emulator= ar=ar ;;
+  windows) cc=x86_64-w64-mingw32-gcc emulator=wine exe=.exe openmp=1 ;;
   *) return 1 ;;
   esac
   ar=${ar:-${cc%gcc}ar}
@@ -42,8 +44,8 @@ missing() # what the target needs and is not here
   done
   echo 'int main(void) { return 0; }' >"$out/empty.c"
   # shellcheck disable=SC2086
-  $cc $flags -static "$out/empty.c" -o "$out/empty" >/dev/null 2>&1 || { echo "$cc $flags cannot link"; return; }
-  $emulator "$out/empty" >/dev/null 2>&1 </dev/null || echo "what it links does not run"
+  $cc $flags -static "$out/empty.c" -o "$out/empty$exe" >/dev/null 2>&1 || { echo "$cc $flags cannot link"; return; }
+  $emulator "$out/empty$exe" >/dev/null 2>&1 </dev/null || echo "what it links does not run"
 }
 
 # What is left out for the sake of time.
@@ -70,13 +72,13 @@ tests_of() # TARGET
 make_for() # TARGET GOAL...
 {
   shift
-  make -j"$jobs" BUILD="$build" CC="$cc $flags" AR="$ar" LDFLAGS=-static OPENMP=0 \
+  make -j"$jobs" BUILD="$build" CC="$cc $flags" AR="$ar" LDFLAGS=-static OPENMP=$openmp \
     EMULATOR="$emulator" HARDEN= CFLAGS="$optimize -g0" "$@"
 }
 
 quant() # the target's tool
 {
-  $emulator "$build/quant" "$@" </dev/null
+  $emulator "$build/quant$exe" "$@" </dev/null
 }
 
 # The tool's outputs of this machine, which those of a target must equal.
@@ -115,10 +117,10 @@ check_tool() # TARGET
     same nested "$out/here/nested" "$there/nested" || return 1
   # Inputs of layers are made with exp and cos, whose last bits are those of the C library.
   quant quantize examples/model -o "$there/gptq" $calibrated --quiet || return 1
-  [ "$1" = musl ] || same gptq "$out/here/gptq" "$there/gptq" || return 1
+  [ "$1" = musl ] || [ "$1" = windows ] || same gptq "$out/here/gptq" "$there/gptq" || return 1
   quant inspect "$out/here/gptq" >"$there/inspect.txt" && quant compare examples/model "$out/here/nf4" \
     >"$there/compare.txt" && same compare "$out/here/compare.txt" "$there/compare.txt" || return 1
-  check_output
+  check_output && { [ -z "$exe" ] || check_windows; }
 }
 
 # Old outputs stay without --force and are replaced with it; blanks and letters of any kind in names.
@@ -136,19 +138,19 @@ check_output()
   done
   [ "$(find "$odd" -mindepth 1 | wc -l)" -eq "$(($(find "$out/here/int8" | wc -l) + 1))" ] ||
     { echo "something was left:" && find "$odd" && return 1; }
-  quant quantize examples/model -o examples/model/inside --quiet 2>/dev/null && echo "output in the input" && return 1
+  ! quant quantize examples/model -o examples/model/inside --quiet 2>/dev/null || { echo "output in the input"; return 1; }
 }
 
 run() # TARGET
 {
   log=$out/$1.log
   begin=$(date +%s)
-  make_for "$1" "$build/quant" >"$log" 2>&1 &&
+  make_for "$1" "$build/quant$exe" >"$log" 2>&1 &&
     make_for "$1" check TESTS="$(tests_of "$1" | tr '\n' ' ')" >>"$log" 2>&1
   status=$?
   counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
   tool="not run"
-  if [ -x "$build/quant" ]; then
+  if [ -x "$build/quant$exe" ]; then
     tool="same bytes"
     check_tool "$1" >>"$log" 2>&1 || { tool="FAIL" status=1; }
   fi
@@ -157,6 +159,7 @@ run() # TARGET
   [ $verdict = ok ] || tail -n 30 "$log" | sed 's/^/      /'
 }
 
+. tests/cross_windows.sh.inc
 reference >"$out/here.log" 2>&1 || { echo "the tool fails on this machine:" && cat "$out/here.log" && exit 1; }
 for target in ${TARGETS:-$all}; do
   describe "$target" || { echo "no such target: $target (there are: $all)"; exit 2; }
