@@ -334,6 +334,12 @@ bool sys_close(int fd)
   return _close(fd) == 0;
 }
 
+/* As much as one call takes. */
+static DWORD at_most(size_t count)
+{
+  return count < MAXDWORD ? (DWORD)count : MAXDWORD;
+}
+
 static OVERLAPPED place(uint64_t offset)
 {
   return (OVERLAPPED){.Offset = (DWORD)offset, .OffsetHigh = (DWORD)(offset >> 32)};
@@ -343,7 +349,7 @@ int64_t sys_read_at(int fd, void *into, size_t count, uint64_t offset)
 {
   OVERLAPPED at = place(offset);
   DWORD n = 0;
-  if (ReadFile(handle_of(fd), into, (DWORD)count, &n, &at) || GetLastError() == ERROR_HANDLE_EOF)
+  if (ReadFile(handle_of(fd), into, at_most(count), &n, &at) || GetLastError() == ERROR_HANDLE_EOF)
     return n;
   done(FALSE);
   return -1;
@@ -353,7 +359,7 @@ int64_t sys_write_at(int fd, const void *from, size_t count, uint64_t offset)
 {
   OVERLAPPED at = place(offset);
   DWORD n = 0;
-  return done(WriteFile(handle_of(fd), from, (DWORD)count, &n, &at)) ? (int64_t)n : -1;
+  return done(WriteFile(handle_of(fd), from, at_most(count), &n, &at)) ? (int64_t)n : -1;
 }
 
 bool sys_flush(int fd)
