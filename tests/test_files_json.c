@@ -81,7 +81,7 @@ static void check_refused(void)
     test_in("refuse %zu", i);
     CHECK(d == NULL, "%s was taken", rows[i].text);
     CHECK(why.kind == rows[i].kind, "%s", fail_kind_name(why.kind));
-    snprintf(place, sizeof place, "t.json: byte %d:", rows[i].byte);
+    snprintf(place, sizeof place, "t.json: format: byte %d:", rows[i].byte);
     CHECK(strncmp(why.text, place, strlen(place)) == 0, "%s, expected %s", why.text, place);
     json_free(d);
   }

@@ -136,7 +136,7 @@ static void check_refused(void)
   make_shard(at("e/model.safetensors"), "ab");
   CHECK(opens(at("e"), FAIL_NONE, ""), "model.safetensors comes first");
   put_text(at("e/config.json"), "{\"a\":1,}");
-  CHECK(!opens(at("e"), FAIL_FORMAT, "config.json: byte 7"), "bad config");
+  CHECK(!opens(at("e"), FAIL_FORMAT, "config.json: format: byte 7"), "bad config");
   put_text(at("e/config.json"), "[]");
   CHECK(!opens(at("e"), FAIL_FORMAT, "is not a JSON object"), "a list");
   remove_all(at("e"));

@@ -10,6 +10,19 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What is wrong with a file has its kind in the line; the other kinds speak for themselves. */
+static const char *kind_word(fail_kind kind)
+{
+  switch (kind) {
+  case FAIL_TRUNCATED: return "truncated: ";
+  case FAIL_FORMAT: return "format: ";
+  case FAIL_LIMIT: return "limit: ";
+  case FAIL_OVERFLOW: return "overflow: ";
+  case FAIL_UNSUPPORTED: return "unsupported: ";
+  default: return "";
+  }
+}
+
 bool fail_set(fail *why, fail_kind kind, const char *file, const char *format, ...)
 {
   if (why == NULL)
@@ -17,7 +30,7 @@ bool fail_set(fail *why, fail_kind kind, const char *file, const char *format, .
   char raw[FAIL_TEXT];
   size_t used = 0;
   if (file != NULL) {
-    int n = snprintf(raw, sizeof raw, "%s: ", file);
+    int n = snprintf(raw, sizeof raw, "%s: %s", file, kind_word(kind));
     used = n < 0 ? 0 : (size_t)n < sizeof raw ? (size_t)n : sizeof raw - 1;
   }
   va_list list;

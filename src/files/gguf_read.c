@@ -456,11 +456,10 @@ static bool read_head(reader *r, uint64_t *tensors, uint64_t *keys, fail *why)
   if (!take_integer(r, 4, &version, "the version", why))
     return false;
   if ((version & 0xffff) == 0 && version != 0)
-    return refuse(r, 4, FAIL_UNSUPPORTED, "a big-endian file, which is unsupported", why);
+    return refuse(r, 4, FAIL_UNSUPPORTED, "a big-endian file", why);
   if (version != 2 && version != 3)
     return fail_set(why, FAIL_UNSUPPORTED, r->f->path,
-                    "byte 4: version %llu of GGUF is unsupported; 2 and 3 are read",
-                    (unsigned long long)version);
+                    "byte 4: version %llu of GGUF; 2 and 3 are read", (unsigned long long)version);
   r->f->version = (uint32_t)version;
   if (!take_integer(r, 8, tensors, "the number of tensors", why) ||
       !take_integer(r, 8, keys, "the number of keys", why))
