@@ -324,6 +324,9 @@ static void check_getters(const gguf_file *f)
   gguf_array a;
   CHECK(gguf_need_u64(f, "general.alignment", &u, &why) && u == 64, "%d", (int)u);
   CHECK(gguf_opt_u64(f, "absent", &u, &why) && u == 64, "absent");
+  CHECK(gguf_opt_f64(f, "absent", &d, &why) && d == 5, "absent");
+  CHECK(gguf_opt_bool(f, "absent", &b, &why) && !b, "absent");
+  CHECK(gguf_opt_string(f, "absent", &s, &why) && s == NULL, "absent");
   CHECK(!gguf_need_u64(f, "absent", &u, &why) && why.kind == FAIL_NOTFOUND, "%s", why.text);
   CHECK(!gguf_opt_u64(f, "small", &u, &why) && why.kind == FAIL_FORMAT && strstr(why.text, "I8"),
         "%s", why.text);
@@ -452,6 +455,102 @@ static void name_not_utf8(buf *b)
   buf_fill(b, 0, 100);
 }
 
+static void value_is_missing(buf *b)
+{
+  put_head(b, 0, 1);
+  put_key(b, "long", GGUF_BOOL);
+}
+
+static void number_is_missing(buf *b)
+{
+  put_head(b, 0, 1);
+  put_key(b, "long", GGUF_U32);
+  put_int(b, 0, 3);
+}
+
+static void twins_first(buf *b)
+{
+  put_head(b, 3, 0);
+  put_tensor(b, "a", 0, 0, 0, 0);
+  put_tensor(b, "a", 0, 0, 0, 0);
+  put_tensor(b, "b", 0, 0, 0, 0);
+}
+
+/* A file in memory that changes under its reader, values of the types that the sample has not. */
+static void check_other_values(void)
+{
+  static const gguf_type types[] = {GGUF_U8, GGUF_U16, GGUF_U32, GGUF_U64};
+  gguf_file *f = NULL;
+  gguf_array a;
+  fail why = {0};
+  buf b = {0};
+  char *text;
+  size_t length;
+  uint64_t u = 0;
+  put_head(&b, 0, 8);
+  for (int i = 0; i < 4; i++) {
+    char name[2] = {(char)('0' + i), 0};
+    put_key(&b, name, types[i]);
+    put_int(&b, 7, 1 << i);
+  }
+  put_key(&b, "low", GGUF_F32);
+  put_int(&b, 0xff800000, 4);
+  put_key(&b, "nine digits", GGUF_F32);
+  put_int(&b, 0x4b3c614f, 4); /* 12345679.0 */
+  put_array(&b, "words", GGUF_STRING, 2);
+  size_t words = b.length;
+  put_string(&b, "a");
+  put_string(&b, "bcd");
+  put_key(&b, "next", GGUF_U8);
+  put_int(&b, 0, 1);
+  CHECK(gguf_open_memory(&f, b.data, b.length, "memory", &why), "%s", why.text);
+  for (int i = 0; i < 4; i++) {
+    char name[2] = {(char)('0' + i), 0};
+    u = 0;
+    CHECK(gguf_opt_u64(f, name, &u, &why) && u == 7, "%s", name);
+  }
+  check_text(f, "low", 0, "-inf");
+  check_text(f, "nine digits", 0, "12345679.0");
+  CHECK(gguf_load(f, "words", GGUF_STRING, &a, &why), "%s", why.text);
+  gguf_array_free(&a);
+  const gguf_value *v = gguf_find_key(f, "words");
+  b.data[words] = 100; /* the first string, longer than all of it */
+  CHECK(!gguf_load(f, "words", GGUF_STRING, &a, &why) && strstr(why.text, "has changed"), "%s",
+        why.text);
+  b.data[words] = 8; /* so that fewer than eight bytes are left */
+  CHECK(!gguf_load(f, "words", GGUF_STRING, &a, &why) && strstr(why.text, "has changed"), "%s",
+        why.text);
+  b.data[words] = 25; /* it ends in the file, the next one's length does not */
+  CHECK(!gguf_text(f, v, 1, &text, &length, &why) && strstr(why.text, "not there"), "%s", why.text);
+  memset(b.data + words, 0xff, 8);
+  CHECK(!gguf_text(f, v, 0, &text, &length, &why) && why.kind == FAIL_TRUNCATED, "%s", why.text);
+  gguf_close(f);
+  b.length = 0;
+  put_head(&b, 0, 3);
+  put_key(&b, "cut", GGUF_STRING);
+  put_int(&b, 3, 8);
+  buf_add(&b, "a\0b", 3);
+  put_array(&b, "reals", GGUF_F32, 1);
+  put_int(&b, 0x3f800000, 4);
+  put_array(&b, "words", GGUF_STRING, 1);
+  put_string(&b, "last");
+  CHECK(gguf_open_memory(&f, b.data, b.length, "memory", &why) &&
+            strcmp(gguf_path(f), "memory") == 0,
+        "%s", why.text);
+  CHECK(gguf_load(f, "words", GGUF_STRING, &a, &why) && a.size == 12, "%s", why.text);
+  gguf_array_free(&a);
+  CHECK(gguf_load(f, "reals", GGUF_F32, &a, &why) && gguf_f32_at(&a, 0) == 1, "%s", why.text);
+  gguf_array_free(&a);
+  CHECK(!gguf_opt_string(f, "cut", &text, &why) && text == NULL && strstr(why.text, "a NUL"), "%s",
+        why.text);
+  gguf_close(f);
+  buf_free(&b);
+  put_text(at("short"), "GGU");
+  CHECK(!gguf_is(at("short")), "three bytes");
+  CHECK(!gguf_open_memory(&f, NULL, 0, "memory", &why) && why.kind == FAIL_TRUNCATED, "%s",
+        why.text);
+}
+
 static void check_rules(void)
 {
   static const struct {
@@ -464,7 +563,10 @@ static void check_rules(void)
                {"a gap of one alignment", second_offset, FAIL_FORMAT},
                {"bytes of a row", row_bytes_overflow, FAIL_OVERFLOW},
                {"bytes of all rows", too_many_rows, FAIL_OVERFLOW},
-               {"an overlong form in a name", name_not_utf8, FAIL_FORMAT}};
+               {"an overlong form in a name", name_not_utf8, FAIL_FORMAT},
+               {"no value", value_is_missing, FAIL_TRUNCATED},
+               {"half a number", number_is_missing, FAIL_TRUNCATED},
+               {"two names, and another", twins_first, FAIL_FORMAT}};
   fail why;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     buf b = {0};
@@ -520,6 +622,7 @@ int main(int argc, char **argv)
   check_changed(&sample);
   check_random(&sample);
   check_rules();
+  check_other_values();
   check_large();
   buf_free(&sample);
   scratch_remove();

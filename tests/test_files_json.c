@@ -1,7 +1,10 @@
 /* JSON: what is taken and refused, typed values, changes, the exact text that is written. */
 #include "test_files.h"
 
-#include "../src/files/json.h"
+#include "../src/files/grow.h"
+#include "../src/files/json_doc.h"
+#include "../src/files/json_scan.h"
+#include "../src/files/utf8.h"
 
 #include <math.h>
 #include <time.h>
@@ -71,6 +74,18 @@ static void check_refused(void)
       {"[\"a\\", FAIL_FORMAT, 4},
       {"[\"\\u00", FAIL_FORMAT, 6},
       {"[1]//", FAIL_FORMAT, 3},
+      {"\"\\", FAIL_FORMAT, 2},
+      {"[\"\\u00 0\"]", FAIL_FORMAT, 6},
+      {"[\"\\u00G0\"]", FAIL_FORMAT, 6},
+      {"\"\\ud800\\", FAIL_FORMAT, 1},
+      {"[\"\\ud800\\n\"]", FAIL_FORMAT, 2},
+      {"[\"\\ud800\\u00g0\"]", FAIL_FORMAT, 12},
+      {"[\"\\ud800\\ue000\"]", FAIL_FORMAT, 2},
+      {"tru", FAIL_FORMAT, 0},
+      {"[1E+-]", FAIL_FORMAT, 4},
+      {"[1e-]", FAIL_FORMAT, 4},
+      {"{\"a\":0,\"ab\":0,\"a\":0}", FAIL_FORMAT, 14},
+      {"{\"ab\":0,\"a\":0,\"ab\":0}", FAIL_FORMAT, 14},
       {"{\"a\":1,\"\\u0061\":2}", FAIL_FORMAT, 7},
       {"{\"x\":{\"b\":1,\"c\":2,\"b\":3}}", FAIL_FORMAT, 18},
   };
@@ -107,7 +122,8 @@ static void check_values(void)
   json_doc *d =
       parsed("{\"u\":18446744073709551615,\"o\":18446744073709551616,\"m\":-9223372036854775"
              "808,\"n\":-9223372036854775809,\"z\":-0,\"f\":1.5e3,\"h\":1e999,\"s\":\"a\\u"
-             "0000b\",\"t\":true,\"q\":null,\"e\":\"\\u00e9\\ud83d\\ude00\\n\\/\",\"a\":[1,"
+             "0000b\",\"t\":true,\"l\":false,\"one\":1,\"q\":null,\"e\":"
+             "\"\\u00E9\\ud83d\\ude00\\n\\/\",\"a\":[1,"
              "[2],{}]}");
   json_id r = json_root(d);
   uint64_t u = 0;
@@ -140,6 +156,18 @@ static void check_values(void)
   CHECK(!json_opt_bool(d, r, "f", &b, &why), "f is no bool");
   CHECK(!json_opt_f64(d, r, "h", &f, &why) && why.kind == FAIL_OVERFLOW, "%s", why.text);
   CHECK(!json_need_string(d, r, "s", &s, &why), "s holds a NUL");
+  CHECK(json_i64(d, json_get(d, r, "s"), &i) == FAIL_FORMAT, "s as i64");
+  CHECK(json_f64(d, json_get(d, r, "s"), &f) == FAIL_FORMAT, "s as f64");
+  CHECK(!json_opt_f64(d, r, "s", &f, &why) && why.kind == FAIL_FORMAT, "%s", why.text);
+  CHECK(json_opt_f64(d, r, "f", &f, &why) && json_opt_f64(d, r, "q", &f, &why), "%s", why.text);
+  CHECK(!json_equal(d, r, "", 0) && !json_equal(d, 0, "", 0), "an object is no text");
+  CHECK(json_value(d, 0) == 0, "no member, no value");
+  CHECK(json_i64(d, 0, &i) == FAIL_FORMAT && json_f64(d, 0, &f) == FAIL_FORMAT, "nothing");
+  CHECK(json_first(d, json_get(d, r, "u")) == 0 && !json_is(d, r, ""), "no container, no text");
+  CHECK(json_need_string(d, r, "e", &s, &why) && json_opt_string(d, r, "e", &s, &why), "%s",
+        why.text);
+  CHECK(json_opt_bool(d, r, "no", &b, &why) && json_opt_bool(d, r, "l", &b, &why) && !b, "l");
+  CHECK(json_i64(d, json_get(d, r, "one"), &i) == FAIL_NONE && i == 1, "one");
   json_free(d);
 }
 
@@ -177,11 +205,13 @@ static void check_changes(void)
   q = json_put_object(d, r, "b");
   json_put_string(d, q, "type", "nf4");
   json_put_bool(d, q, "double", true);
+  json_put_bool(d, q, "single", false);
   json_put_f64(d, r, "d", 0.01);
   json_put_i64(d, r, "zz", 7);
   expect_text(
       d, true,
-      "{\n  \"a\": 1e-06,\n  \"b\": {\n    \"double\": true,\n    \"type\": \"nf4\"\n  },\n"
+      "{\n  \"a\": 1e-06,\n  \"b\": {\n    \"double\": true,\n    \"single\": false,\n"
+      "    \"type\": \"nf4\"\n  },\n"
       "  \"d\": 0.01,\n  \"e\": {},\n  \"vocab\": [\n    \"\\u00e9\\ud83d\\ude00\\u007f\",\n"
       "    1.0\n  ],\n  \"zz\": 7\n}\n");
   CHECK(json_remove(d, r, "a") && json_remove(d, r, "b") && json_remove(d, r, "zz"), "removed");
@@ -190,6 +220,60 @@ static void check_changes(void)
       "{\n  \"d\": 0.01,\n  \"e\": {},\n  \"vocab\": [\n    \"\xC3\xA9\xF0\x9F\x98\x80\x7F\","
       "\n    1.0\n  ]\n}\n");
   json_free(d);
+}
+
+/* Where a name goes that begins another, or that another begins; what has no room. */
+static void check_edits(void)
+{
+  json_doc *d = parsed("{\"a\":1,\"ab\":2,\"b\":[0]}");
+  json_id r = json_root(d), last = json_first(d, json_get(d, r, "b"));
+  json_put_i64(d, r, "aa", 3);
+  json_put_i64(d, r, "abc", 4);
+  json_put_i64(d, r, "", 5);
+  CHECK(json_value(d, last) == 0 || last + 1 < d->count, "the last node has none after it");
+  expect_text(d, true,
+              "{\n  \"\": 5,\n  \"a\": 1,\n  \"aa\": 3,\n  \"ab\": 2,\n  \"abc\": 4,\n"
+              "  \"b\": [\n    0\n  ]\n}\n");
+  uint32_t count = d->count, capacity = d->capacity;
+  d->count = d->capacity = UINT32_MAX / 2; /* as if there were that many */
+  CHECK(json_put_i64(d, r, "more", 6) == 0 && d->failed, "no more nodes than have a number");
+  d->count = count;
+  d->capacity = capacity;
+  json_free(d);
+
+  d = parsed("[]");
+  char *text = test_alloc(JSON_BYTES_MAX + 2);
+  memset(text, 'x', JSON_BYTES_MAX + 1);
+  CHECK(json_put_string(d, json_root(d), NULL, text) == 0 && d->failed, "a text without end");
+  free(text);
+  json_free(d);
+  d = parsed("1");
+  CHECK(json_value(d, json_root(d)) == 0, "nothing comes after the only node");
+  json_free(d);
+}
+
+static void check_parts(void)
+{
+  char none[] = "", *text = NULL;
+  json_scan s;
+  fail why = {0};
+  size_t capacity = 0;
+  uint32_t point;
+  CHECK(!json_scan_start(&s, none, JSON_BYTES_MAX + (size_t)1, "t.json", 0, NULL, &why) &&
+            why.kind == FAIL_LIMIT,
+        "%s", why.text);
+  CHECK(grown(NULL, &capacity, SIZE_MAX / 8, 8) == NULL && capacity == 0, "more than there is");
+  for (size_t i = 0; i < 100; i++) {
+    text = grown(text, &capacity, i + 1, sizeof *text);
+    CHECK(text != NULL && capacity > i && capacity <= 16 + 2 * i, "%zu of %zu", i, capacity);
+  }
+  free(text);
+  CHECK(utf8_step("\xFFx", 2, &point) == 1 && point == 0xFFFD, "%x", (unsigned)point);
+  CHECK(utf8_step("\xC3\xA9", 2, &point) == 2 && point == 0xE9, "%x", (unsigned)point);
+  CHECK(utf8_step("\xC3\xA9", 1, &point) == 1 && point == 0xFFFD, "%x", (unsigned)point);
+  char shown[64];
+  utf8_printable(shown, sizeof shown, "\xE2\x80\xB0\xE2\x81\xA5\xE2\x81\xA6\xE2\x81\xAA");
+  CHECK(strcmp(shown, "\xE2\x80\xB0\xE2\x81\xA5\\xe2\\x81\\xa6\xE2\x81\xAA") == 0, "%s", shown);
 }
 
 static void check_new(void)
@@ -211,6 +295,12 @@ static void check_new(void)
   d = parsed(" \"\\b\\f\\r\\t\\\"\\\\\\u0001\" ");
   expect_text(d, true, "\"\\b\\f\\r\\t\\\"\\\\\\u0001\"\n");
   json_free(d);
+  d = parsed("[\"a\\u0000b\"]");
+  expect_text(d, false, "[\n  \"a\\u0000b\"\n]\n");
+  json_put_i64(d, 0, NULL, 1); /* nowhere: the document remembers it */
+  CHECK(!json_write(d, &b, true, &why) && why.kind == FAIL_NOMEM, "%s", why.text);
+  buf_free(&b);
+  json_free(d);
 }
 
 static void check_printer(void)
@@ -228,12 +318,21 @@ static void check_printer(void)
   json_end(&p, '}');
   json_print_i64(&p, "i", -1);
   json_print_bool(&p, "b", false);
+  json_print_bool(&p, NULL, true);
+  json_print_string(&p, NULL, "");
   json_print_null(&p, "n");
   json_end(&p, '}');
   CHECK(strcmp(b.data,
                "{\"s\":\"a\\\"\\n\\ufffd\",\"list\":[null,0.1,18446744073709551615],\"o\":{},"
-               "\"i\":-1,\"b\":false,\"n\":null}") == 0,
+               "\"i\":-1,\"b\":false,true,\"\",\"n\":null}") == 0,
         "%s", b.data);
+  b.length = 0;
+  for (int i = 0; i < 70; i++)
+    json_begin(&p, NULL, '[');
+  CHECK(b.failed, "deeper than the printer counts");
+  for (int i = 0; i < 70; i++)
+    json_end(&p, ']');
+  CHECK(p.depth == 0, "depth %u", (unsigned)p.depth);
   buf_free(&b);
 }
 
@@ -253,6 +352,7 @@ static void check_doubles(void)
               {1e-6, "1e-06"},
               {0.1, "0.1"},
               {1.0 / 3, "0.3333333333333333"},
+              {0.1 + 0.2, "0.30000000000000004"},
               {123456.789, "123456.789"},
               {5e-324, "5e-324"},
               {1.7976931348623157e308, "1.7976931348623157e+308"},
@@ -335,6 +435,8 @@ int main(void)
   check_depth();
   check_values();
   check_changes();
+  check_edits();
+  check_parts();
   check_new();
   check_printer();
   check_doubles();

@@ -118,8 +118,15 @@ static void check_single(void)
         "one file");
   model_close(m);
   CHECK(opens(at("m/model.safetensors.index.json"), FAIL_NONE, ""), "an index");
-  CHECK(chdir(at("m")) == 0 && opens("model.safetensors.index.json", FAIL_NONE, "") &&
-            opens(".", FAIL_NONE, ""),
+  put_text(at("m/dots.json"), "{\"weight_map\":{\"a\":\"..\"}}");
+  CHECK(!opens(at("m/dots.json"), FAIL_FORMAT, "not a plain file name"), "the folder above");
+  put_text(at("m/x.gguf"), "GGUF");
+  put_text(at("m/gguf"), "GGUF");
+  put_text(at("m/quantize_config.json"), "{}");
+  CHECK(!opens(at("m/x.gguf"), FAIL_TRUNCATED, "version"), "by its suffix");
+  CHECK(!opens(at("m/gguf"), FAIL_TRUNCATED, "version"), "by its first bytes");
+  CHECK(chdir(at("m")) == 0 && opens("model-00001-of-00002.safetensors", FAIL_NONE, "") &&
+            opens("model.safetensors.index.json", FAIL_NONE, "") && opens(".", FAIL_NONE, ""),
         "from inside");
 }
 
@@ -139,6 +146,22 @@ static void check_refused(void)
   CHECK(!opens(at("e"), FAIL_FORMAT, "config.json: format: byte 7"), "bad config");
   put_text(at("e/config.json"), "[]");
   CHECK(!opens(at("e"), FAIL_FORMAT, "is not a JSON object"), "a list");
+  remove_all(at("e"));
+  CHECK(symlink("nowhere", at("e/gone.safetensors")) == 0 &&
+            !opens(at("e"), FAIL_NOTFOUND, "not a"),
+        "a link that leads nowhere is no file");
+  for (int i = 0; i < 40; i++) {
+    char name[64];
+    snprintf(name, sizeof name, "e/extra%d.txt", i);
+    put_text(at(name), "");
+  }
+  make_shard(at("e/model.safetensors"), "a");
+  CHECK(opens(at("e"), FAIL_NONE, ""), "many extras");
+  remove_all(at("e"));
+  char text[400];
+  snprintf(text, sizeof text, "{\"weight_map\":{\"a\":\"%0256d\"}}", 0);
+  put_text(at("e/long.index.json"), text);
+  CHECK(!opens(at("e/long.index.json"), FAIL_FORMAT, "not a plain file name"), "256 bytes");
   remove_all(at("e"));
 
   make_shard(at("m/model-00002-of-00002.safetensors"), "dbx");

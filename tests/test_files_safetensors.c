@@ -202,10 +202,14 @@ static void check_reading(void)
             memcmp(bytes, all + st_data_offset(f) + t->begin + 2, 3) == 0,
         "%s", why.text);
   CHECK(!st_read(f, t, 6, bytes, 3, &why) && why.kind == FAIL_OVERFLOW, "outside: %s", why.text);
+  CHECK(!st_read(f, t, 9, bytes, 0, &why) && why.kind == FAIL_OVERFLOW, "outside: %s", why.text);
+  const char *key, *value;
+  CHECK(!st_metadata_at(f, st_metadata_count(f), &key, &value), "one pair too many");
   CHECK(st_file_bytes(f) == n, "size");
   CHECK(cut_file(at("cut.safetensors"), n - 2), "truncate");
   CHECK(!st_read(f, last, 0, bytes, (size_t)last->bytes, &why) && why.kind == FAIL_TRUNCATED, "%s",
         why.text);
+  CHECK(!st_read(f, last, 0, bytes, (size_t)last->bytes, NULL), "nobody asks why");
   st_close(f);
   free(all);
   CHECK(!st_open(&f, scratch, &why) && f == NULL, "a folder was opened");
@@ -216,6 +220,59 @@ static void check_reading(void)
             !st_open_at(&f, SYS_CWD, at("link"), false, "link", &why) && why.kind == FAIL_FORMAT,
         "a link: %s", why.text);
 #endif
+}
+
+/* Headers that the corpus has no file for. */
+static void check_headers(void)
+{
+#define ENTRY(more) "{\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]" more "}}"
+  static const struct {
+    const char *header, *words; /* NULL: it is taken */
+    fail_kind kind;
+  } rows[] = {
+      {ENTRY(""), NULL, FAIL_NONE},
+      {ENTRY(",\"x\":1,\"y\":[{}],\"z\":{\"x\":2}"), NULL, FAIL_NONE},
+      {ENTRY(",\"x\":1,\"y\":2,\"x\":3"), "\"x\" occurs twice", FAIL_FORMAT},
+      {ENTRY(",\"x\\u0000\":1"), "after a NUL", FAIL_FORMAT},
+      {ENTRY(",\"x\":-"), "expected a digit", FAIL_FORMAT},
+      {"{\"a\":{\"dtype\":[],\"shape\":[],\"data_offsets\":[0,1]}}", "dtype is not", FAIL_FORMAT},
+      {"{\"a\":{\"dtype\":\"U8\\u0000\",\"shape\":[],\"data_offsets\":[0,1]}}", "not known",
+       FAIL_UNSUPPORTED},
+      {"{\"a\":{\"dtype\":\"U8\",\"shape\":{},\"data_offsets\":[0,1]}}", "shape is not",
+       FAIL_FORMAT},
+      {"{\"__metadata__\":{\"k\\u0000\":\"v\"}}", "after a NUL", FAIL_FORMAT},
+      {"{\"__metadata__\":{\"k\":\"v\\u0000\"}}", NULL, FAIL_NONE},
+      {"{\"__metadata__\":{\"\":\"\",\"\":\"\",\"\":\"\",\"\":\"\"}}", "occurs twice", FAIL_FORMAT},
+      {"{\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},"
+       "\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}",
+       "needs data bytes 0 to 2", FAIL_TRUNCATED},
+      {"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},"
+       "\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}",
+       "needs data bytes 0 to 2", FAIL_TRUNCATED},
+  };
+  for (size_t i = 0; i <= sizeof rows / sizeof *rows; i++) {
+    buf b = {0}, many = {0};
+    fail why = {0};
+    st_file *f = NULL;
+    bool extra = i == sizeof rows / sizeof *rows; /* more names than there is room for others */
+    buf_text(&many, "{\"a\":{");
+    for (int k = 0; k < 300; k++)
+      buf_text(&many, "\"\":1,");
+    buf_text(&many, "\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
+    const char *header = extra ? many.data : rows[i].header;
+    for (size_t n = strlen(header), k = 0; k < 8; k++)
+      buf_byte(&b, (char)(n >> 8 * k));
+    buf_text(&b, header);
+    put_bytes(at("header"), b.data, b.length);
+    bool ok = st_open(&f, at("header"), &why);
+    const char *words = extra ? "occurs twice" : rows[i].words;
+    CHECK(ok == (words == NULL) && why.kind == (extra ? FAIL_FORMAT : rows[i].kind), "row %zu: %s",
+          i, why.text);
+    CHECK(ok || strstr(why.text, words) != NULL, "row %zu: %s", i, why.text);
+    st_close(f);
+    buf_free(&many);
+    buf_free(&b);
+  }
 }
 
 static void check_planning(void)
@@ -289,6 +346,10 @@ static void check_writing(void)
   CHECK(st_open(&empty, at("none"), &why) && st_count(empty) == 0, "%s", why.text);
   st_close(empty);
   check_rewrite(at("none"), true);
+  float twice[2] = {1, 2};
+  st_turn(ST_C64, twice, sizeof twice); /* two numbers of four bytes, not one of eight */
+  st_turn(ST_C64, twice, sizeof twice);
+  CHECK(twice[0] == 1 && twice[1] == 2, "turned and back");
 }
 
 /* A header with 100,000 tensors opens quickly. */
@@ -328,6 +389,7 @@ int main(int argc, char **argv)
   CHECK(rewrite_folder("malformed", false) > 100, "no malformed folder");
   CHECK(rewrite_folder("bitsandbytes", true) > 0, "no files of the reference writer");
   check_reading();
+  check_headers();
   check_planning();
   check_writing();
   check_many();

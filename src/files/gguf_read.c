@@ -43,6 +43,9 @@ bool gguf_bytes_at(const gguf_file *f, uint64_t offset, void *into, size_t count
 {
   if (f->memory == NULL)
     return io_read_at(f->fd, offset, into, count, f->path, why);
+  if (offset > f->bytes || count > f->bytes - offset)
+    return fail_set(why, FAIL_TRUNCATED, f->path, "byte %llu: %zu bytes are not there",
+                    (unsigned long long)offset, count);
   if (count > 0)
     memcpy(into, f->memory + offset, count);
   return true;
@@ -71,7 +74,8 @@ static const unsigned char *take(reader *r, size_t count, const char *what, fail
     ends_early(r, what, why);
     return NULL;
   }
-  if (r->at < r->from || r->at - r->from > r->held || r->held - (r->at - r->from) < count) {
+  /* `at` only grows: it is not before the window. */
+  if (r->at - r->from > r->held || r->held - (r->at - r->from) < count) {
     r->from = r->at;
     r->held = left(r) < WINDOW ? (size_t)left(r) : WINDOW;
     if (!gguf_bytes_at(r->f, r->from, r->window, r->held, why)) {
@@ -291,8 +295,10 @@ static bool read_alignment(gguf_file *f, fail *why)
     wrong = "is above 2^20";
     kind = FAIL_LIMIT;
   }
-  return wrong == NULL || fail_set(why, kind, f->path, "byte %llu: key \"%s\" %s",
-                                   (unsigned long long)v->at, key, wrong);
+  if (wrong != NULL)
+    return fail_set(why, kind, f->path, "byte %llu: key \"%s\" %s", (unsigned long long)v->at, key,
+                    wrong);
+  return true;
 }
 
 /* ---- the tensor table ---- */
@@ -329,10 +335,9 @@ static bool measure(const reader *r, uint64_t at, gguf_tensor *t, const lq_ggml_
   uint64_t *row = &t->as.shape[t->as.ndim - 1];
   fail inner;
 
-  t->blocks = info->elements > 1;
-  t->as.dtype = ST_U8;
-  if (!t->blocks && !st_dtype_from_name(info->name, &t->as.dtype))
-    return bad_tensor(r, at, t, FAIL_UNSUPPORTED, "its type has no name in safetensors", why);
+  t->blocks = !st_dtype_from_name(info->name, &t->as.dtype);
+  if (t->blocks)
+    t->as.dtype = ST_U8;
   if (!st_measure(&t->as, &inner))
     return bad_tensor(r, at, t, inner.kind, inner.text, why);
   if (!t->blocks)
@@ -346,7 +351,9 @@ static bool measure(const reader *r, uint64_t at, gguf_tensor *t, const lq_ggml_
   if (*row / info->elements > INT64_MAX / info->bytes)
     return bad_tensor(r, at, t, FAIL_OVERFLOW, "the number of bytes does not fit 63 bits", why);
   *row = *row / info->elements * info->bytes;
-  return st_measure(&t->as, &inner) || bad_tensor(r, at, t, inner.kind, inner.text, why);
+  if (!st_measure(&t->as, &inner))
+    return bad_tensor(r, at, t, inner.kind, inner.text, why);
+  return true;
 }
 
 static bool read_tensor(reader *r, gguf_tensor *t, fail *why)
@@ -434,12 +441,13 @@ static bool check_names(const gguf_file *f, const void *table, size_t count, siz
     order[i] = (const char *)table + i * row;
   if (count > 0)
     qsort(order, count, sizeof *order, by_name);
-  for (size_t i = 1; i < count && twice == NULL; i++)
+  for (size_t i = 1; i < count; i++)
     if (strcmp(name_of(order[i - 1]), name_of(order[i])) == 0)
       twice = name_of(order[i]);
   free(order);
-  return twice == NULL ||
-         fail_set(why, FAIL_FORMAT, f->path, "%s \"%.200s\" is there twice", what, twice);
+  if (twice != NULL)
+    return fail_set(why, FAIL_FORMAT, f->path, "%s \"%.200s\" is there twice", what, twice);
+  return true;
 }
 
 /* ---- the whole ---- */

@@ -107,12 +107,13 @@ static void real_text(char out[32], double value, bool single)
     snprintf(out, 32, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
     return;
   }
-  for (int digits = 1; single && digits <= 9; digits++) {
-    snprintf(out, 32, "%.*g", digits, value);
-    if ((double)strtof(out, NULL) == value) {
-      value = strtod(out, NULL);
-      single = false;
-    }
+  if (single) {
+    int digits = 1;
+
+    snprintf(out, 32, "%.1g", value);
+    while (digits < 9 && (double)strtof(out, NULL) != value)
+      snprintf(out, 32, "%.*g", ++digits, value);
+    value = strtod(out, NULL);
   }
   json_f64_text(out, value);
 }
@@ -312,8 +313,10 @@ bool gguf_load(const gguf_file *f, const char *key, gguf_type item, gguf_array *
     return fail_set(why, FAIL_FORMAT, f->path, "byte %llu: key \"%s\" is not an array of %s",
                     (unsigned long long)v->at, key, gguf_type_name(item));
   size = end_of(f, v) - v->at;
+#if SIZE_MAX < UINT64_MAX
   if (size > SIZE_MAX / 2)
     return fail_set(why, FAIL_OVERFLOW, f->path, "key \"%s\" is too large for this machine", key);
+#endif
   *out = (gguf_array){malloc((size_t)size + 1), size, v->count};
   if (out->bytes == NULL) {
     fail_memory(why, f->path);

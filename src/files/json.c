@@ -188,7 +188,9 @@ bool json_need_u64(const json_doc *d, json_id object, const char *name, uint64_t
 {
   json_id v = json_get(d, object, name);
   fail_kind kind = json_u64(d, v, out);
-  return kind == FAIL_NONE || member_fails(d, v, name, kind, "a non-negative integer", why);
+  if (kind != FAIL_NONE)
+    return member_fails(d, v, name, kind, "a non-negative integer", why);
+  return true;
 }
 
 bool json_need_string(const json_doc *d, json_id object, const char *name, const char **out,
@@ -211,7 +213,9 @@ bool json_opt_f64(const json_doc *d, json_id object, const char *name, double *o
 {
   json_id v = json_get(d, object, name);
   fail_kind kind = absent(d, v) ? FAIL_NONE : json_f64(d, v, out);
-  return kind == FAIL_NONE || member_fails(d, v, name, kind, "a number", why);
+  if (kind != FAIL_NONE)
+    return member_fails(d, v, name, kind, "a number", why);
+  return true;
 }
 
 bool json_opt_bool(const json_doc *d, json_id object, const char *name, bool *out, fail *why)

@@ -26,7 +26,8 @@ struct json_doc {
   json_node *nodes; /* nodes[0] stands for "none" */
   uint32_t count, capacity;
   char **added; /* one block each, so that texts handed out stay where they are */
-  uint32_t added_count, added_capacity;
+  uint32_t added_count;
+  size_t added_capacity;
   bool failed; /* memory ran out while changing */
 };
 

@@ -1,6 +1,8 @@
 /* json_edit.c - members put into a document and removed from it. Must not know: the grammar. */
 #include "json_doc.h"
 
+#include "grow.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,7 @@ static bool reserve(json_doc *d, uint32_t more)
   if (d->capacity - d->count >= more)
     return true;
   if (d->capacity > UINT32_MAX / 4)
-    return false; /* GCOVR_EXCL_LINE: a document of 32 GiB */
+    return false;
   uint32_t want = d->capacity * 2 + more;
   json_node *nodes = realloc(d->nodes, want * sizeof *nodes);
   if (nodes == NULL)
@@ -29,12 +31,10 @@ static bool set_text(json_doc *d, json_id v, json_kind kind, const char *text)
   if (length > JSON_BYTES_MAX)
     return false;
   if (d->added_count == d->added_capacity) {
-    uint32_t want = d->added_capacity < 8 ? 8 : d->added_capacity * 2;
-    char **added = realloc(d->added, want * sizeof *added);
+    char **added = grown(d->added, &d->added_capacity, d->added_capacity + 1, sizeof *added);
     if (added == NULL)
       return false;
     d->added = added;
-    d->added_capacity = want;
   }
   char *copy = malloc(length + 1);
   if (copy == NULL)
@@ -56,7 +56,7 @@ static void insert(json_doc *d, json_id in, json_id id, const char *name)
   for (; v != 0; before = v, v = json_next(d, v)) {
     size_t n;
     const char *text = json_text(d, v, &n);
-    if (name == NULL || text == NULL)
+    if (text == NULL || name == NULL) /* no name: an item */
       continue;
     int order = memcmp(name, text, n < length ? n : length);
     if (order < 0 || (order == 0 && length < n))

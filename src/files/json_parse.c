@@ -43,9 +43,10 @@ static void link_child(parser *p, json_id id)
   p->last[p->depth - 1] = id;
 }
 
+/* Whether the innermost container, which there is, is an object. */
 static bool in_object(const parser *p)
 {
-  return p->depth > 0 && p->d->nodes[p->open[p->depth - 1]].kind == JSON_OBJECT;
+  return p->d->nodes[p->open[p->depth - 1]].kind == JSON_OBJECT;
 }
 
 /* ---- duplicate names: sorting, so that no choice of names makes it slow ---- */
@@ -64,7 +65,7 @@ static int by_text(const void *a, const void *b)
     return order;
   if (x->length != y->length)
     return x->length < y->length ? -1 : 1;
-  return x->id < y->id ? -1 : x->id > y->id;
+  return (x->id > y->id) - (x->id < y->id);
 }
 
 static bool unique_names(parser *p, json_id object)

@@ -32,7 +32,7 @@ void json_quote(buf *to, const char *text, size_t length, bool ascii)
   for (size_t i = 0; i < length;) {
     uint32_t c;
     size_t n = utf8_read(text + i, length - i, &c);
-    const char *found = c != 0 && n == 1 ? strchr(plain, text[i]) : NULL;
+    const char *found = n == 1 && c != 0 ? strchr(plain, text[i]) : NULL;
     if (n == 0) {
       unicode_escape(to, 0xFFFD);
       n = 1;
@@ -56,14 +56,13 @@ void json_f64_text(char out[32], double value)
     strcpy(out, "null");
     return;
   }
-  for (int digits = 0; digits <= 16; digits++) {
-    snprintf(shortest, sizeof shortest, "%.*e", digits, value);
-    if (strtod(shortest, NULL) == value)
-      break;
-  }
+  int digits = 0;
+  snprintf(shortest, sizeof shortest, "%.0e", value);
+  while (digits < 16 && strtod(shortest, NULL) != value)
+    snprintf(shortest, sizeof shortest, "%.*e", ++digits, value);
   char *e = strchr(shortest, 'e');
   int exponent = (int)strtol(e + 1, NULL, 10);
-  int digits = (int)(e - shortest) - (shortest[0] == '-');
+  digits = (int)(e - shortest) - (shortest[0] == '-');
   digits -= digits > 1; /* the point */
   if (exponent < -4 || exponent >= 16) {
     strcpy(out, shortest);
@@ -186,8 +185,8 @@ static void print_value(json_printer *p, const json_doc *d, json_id member, json
   case JSON_TRUE: buf_text(p->to, "true"); break;
   case JSON_NUMBER: buf_add(p->to, text, length); break;
   case JSON_STRING: json_quote(p->to, text, length, p->ascii); break;
-  case JSON_ARRAY:
-  case JSON_OBJECT: buf_byte(p->to, json_kind_of(d, v) == JSON_ARRAY ? '[' : '{'); break;
+  case JSON_ARRAY: buf_byte(p->to, '['); break;
+  default: buf_byte(p->to, '{'); break; /* JSON_OBJECT */
   }
 }
 
@@ -219,5 +218,7 @@ bool json_write(const json_doc *d, buf *to, bool ascii, fail *why)
     }
   }
   buf_byte(to, '\n');
-  return !(d->failed || to->failed) || fail_memory(why, d->file);
+  if (d->failed || to->failed)
+    return fail_memory(why, d->file);
+  return true;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* What must come next. */
-enum { VALUE, NAME, FIRST, AFTER, OVER };
+enum { VALUE, NAME, FIRST, AFTER };
 
 bool json_scan_fails(const json_scan *s, uint32_t at, fail_kind kind, const char *text)
 {
@@ -168,9 +168,10 @@ static bool word(json_scan *s, json_token *t, const char *text, json_kind kind)
 
 /* ---- tokens ---- */
 
+/* Of the innermost container; there is one. */
 static bool in_object(const json_scan *s)
 {
-  return s->depth > 0 && (s->objects >> (s->depth - 1) & 1) != 0;
+  return (s->objects >> (s->depth - 1) & 1) != 0;
 }
 
 /* Name and colon. */
@@ -220,11 +221,11 @@ static bool value(json_scan *s, json_token *t)
   return bad(s, "expected a value");
 }
 
-/* The end of a container, if it is there: then `t` is it. */
+/* The end of the innermost container, if it is there: then `t` is it. */
 static bool closes(json_scan *s, json_token *t)
 {
   bool object = in_object(s);
-  if (s->depth == 0 || peek(s) != (object ? '}' : ']'))
+  if (peek(s) != (object ? '}' : ']'))
     return false;
   t->role = JSON_CLOSE;
   t->kind = object ? JSON_OBJECT : JSON_ARRAY;
@@ -238,11 +239,10 @@ bool json_scan_next(json_scan *s, json_token *t)
 {
   skip_space(s);
   *t = (json_token){.role = JSON_END, .at = (uint32_t)s->at};
-  if (s->state == OVER)
-    return true;
   if (s->state == AFTER && s->depth == 0) {
-    s->state = OVER;
-    return s->at == s->length || bad(s, "text after the JSON value");
+    if (s->at < s->length)
+      return bad(s, "text after the JSON value");
+    return true;
   }
   if (s->state == FIRST || s->state == AFTER) {
     if (closes(s, t))

@@ -49,17 +49,22 @@ static bool open_shard(model *m, const char *name, bool follow, fail *why)
 static bool new_shards(model *m, size_t count, fail *why)
 {
   m->shards = calloc(count + 1, sizeof *m->shards);
-  return m->shards != NULL || fail_memory(why, m->path);
+  if (m->shards == NULL)
+    return fail_memory(why, m->path);
+  return true;
 }
 
-/* Each tensor of each shard is listed for that shard. Names are unique in the index and in a shard,
- * so equal numbers then mean that each listed tensor is there, too. */
+static int by_shard_name(const void *name, const void *row)
+{
+  return strcmp(name, ((const shard *)row)->name);
+}
+
+/* Each tensor of each shard is listed for that shard, and is there. */
 static bool check_index(const model *m, const shard_index *x, fail *why)
 {
-  size_t held = 0;
   for (size_t s = 0; s < m->shard_count; s++) {
     const st_file *f = m->shards[s].file;
-    for (size_t i = 0; i < st_count(f); i++, held++) {
+    for (size_t i = 0; i < st_count(f); i++) {
       const index_entry *e = index_find(x, st_at(f, i)->name);
       if (e == NULL || strcmp(e->shard, m->shards[s].name) != 0)
         return fail_set(why, FAIL_FORMAT, st_path(f),
@@ -67,13 +72,12 @@ static bool check_index(const model *m, const shard_index *x, fail *why)
                         st_at(f, i)->name);
     }
   }
-  for (size_t i = 0, s = 0; held < index_count(x) && i < index_count(x); i++) {
+  for (size_t i = 0; i < index_count(x); i++) {
     const index_entry *e = index_at(x, i);
-    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): the shards are those of the index */
-    for (s = 0; strcmp(m->shards[s].name, e->shard) != 0; s++)
-      continue;
-    if (st_find(m->shards[s].file, e->tensor) == NULL)
-      return fail_set(why, FAIL_FORMAT, st_path(m->shards[s].file),
+    /* The shards are those of the index, in the order of their names. */
+    const shard *s = bsearch(e->shard, m->shards, m->shard_count, sizeof *s, by_shard_name);
+    if (st_find(s->file, e->tensor) == NULL)
+      return fail_set(why, FAIL_FORMAT, st_path(s->file),
                       "does not hold tensor \"%.200s\", which the index lists there", e->tensor);
   }
   return true;
@@ -83,9 +87,9 @@ static bool open_index(model *m, const char *name, bool follow, fail *why)
 {
   shard_index *x = NULL;
   char *path = io_join(m->folder, name);
-  bool ok = path != NULL || fail_memory(why, m->path);
-  ok = ok && index_read(&x, m->fd, name, path, why);
-  ok = ok && new_shards(m, index_shard_count(x), why);
+  if (path == NULL)
+    return fail_memory(why, m->path);
+  bool ok = index_read(&x, m->fd, name, path, why) && new_shards(m, index_shard_count(x), why);
   for (size_t i = 0; ok && i < index_shard_count(x); i++)
     ok = open_shard(m, index_shard(x, i), follow, why);
   ok = ok && check_index(m, x, why);
@@ -100,8 +104,9 @@ static bool open_config(model *m, fail *why)
   if (!sys_look(&info, m->fd, "config.json", true) && errno == ENOENT)
     return true;
   char *path = io_join(m->folder, "config.json");
-  bool ok = path != NULL || fail_memory(why, m->path);
-  ok = ok && json_read(&m->config, m->fd, "config.json", path, why);
+  if (path == NULL)
+    return fail_memory(why, m->path);
+  bool ok = json_read(&m->config, m->fd, "config.json", path, why);
   if (ok && json_kind_of(m->config, json_root(m->config)) != JSON_OBJECT)
     ok = fail_set(why, FAIL_FORMAT, path, "is not a JSON object");
   free(path);
@@ -390,8 +395,9 @@ bool model_copy_extras(const model *m, out_folder *to, fail *why)
 {
   for (size_t i = 0; i < m->extra_count; i++) {
     char *shown = io_join(m->folder, m->extras[i]);
-    bool ok = shown != NULL || fail_memory(why, m->path);
-    ok = ok && out_folder_copy(to, m->fd, m->extras[i], shown, why);
+    if (shown == NULL)
+      return fail_memory(why, m->path);
+    bool ok = out_folder_copy(to, m->fd, m->extras[i], shown, why);
     free(shown);
     if (!ok)
       return false;

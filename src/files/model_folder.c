@@ -1,6 +1,7 @@
 /* model_folder.c - see model_folder.h. */
 #include "model_folder.h"
 
+#include "grow.h"
 #include "io.h"
 
 #include <errno.h>
@@ -25,18 +26,19 @@ static bool stays_behind(const char *name)
   return strcmp(name, "config.json") == 0 || strcmp(name, "quantize_config.json") == 0;
 }
 
-static bool add(name_list *list, const char *name)
+static bool add(name_list *list, const char *name, const char *path, fail *why)
 {
   if (list->count == list->capacity) {
-    size_t want = list->capacity < 16 ? 16 : list->capacity * 2;
-    char **items = realloc(list->items, want * sizeof *items);
+    char **items = grown(list->items, &list->capacity, list->count + 1, sizeof *items);
     if (items == NULL)
-      return false;
+      return fail_memory(why, path);
     list->items = items;
-    list->capacity = want;
   }
   list->items[list->count] = strdup(name);
-  return list->items[list->count] != NULL && ++list->count > 0;
+  if (list->items[list->count] == NULL)
+    return fail_memory(why, path);
+  list->count++;
+  return true;
 }
 
 static void drop(name_list *list)
@@ -61,15 +63,16 @@ typedef struct listing {
 static bool list_file(listing *l, int fd, const char *name, const char *path, fail *why)
 {
   sys_info info;
-  if (!sys_look(&info, fd, name, true))
-    return errno == ENOENT || fail_system(why, path, "look at its files", errno);
-  if (!info.is_file)
+  const bool there = sys_look(&info, fd, name, true);
+  if (!there && errno != ENOENT)
+    return fail_system(why, path, "look at its files", errno);
+  if (!there || !info.is_file)
     return true;
   l->index = l->index || strcmp(name, FOLDER_INDEX) == 0;
   l->config = l->config || strcmp(name, "config.json") == 0;
   if (io_has_suffix(name, ".safetensors"))
-    return add(&l->weights, name) || fail_memory(why, path);
-  return stays_behind(name) || add(&l->extras, name) || fail_memory(why, path);
+    return add(&l->weights, name, path, why);
+  return stays_behind(name) || add(&l->extras, name, path, why);
 }
 
 /* All plain files, sorted into weights and extras. Hidden names are passed over. */

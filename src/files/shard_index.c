@@ -142,7 +142,9 @@ bool index_write(buf *to, index_entry *entries, size_t count, uint64_t total_par
   json_end(&p, '}');
   json_end(&p, '}');
   buf_byte(to, '\n');
-  return !to->failed || fail_memory(why, NULL);
+  if (to->failed)
+    return fail_memory(why, NULL);
+  return true;
 }
 
 void index_shard_name(char out[64], size_t i, size_t shards)

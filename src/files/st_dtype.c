@@ -49,14 +49,16 @@ void st_turn(st_dtype t, void *elements, size_t bytes)
   uint8_t first, *at = elements;
   size_t size = t == ST_C64 ? 4 : rows[t].bits / 8; /* two floats */
   memcpy(&first, &one, 1);
-  if (first == 1 || size < 2)
+  if (first == 1) /* GCOVR_EXCL_BR_LINE: a machine has one order; tests/cross.sh has the other */
     return;
+  /* GCOVR_EXCL_START: as above */
   for (size_t n = bytes / size; n > 0; n--, at += size)
     for (size_t i = 0; i < size / 2; i++) {
       uint8_t low = at[i];
       at[i] = at[size - 1 - i];
       at[size - 1 - i] = low;
     }
+  /* GCOVR_EXCL_STOP */
 }
 
 bool st_dtype_from_name(const char *name, st_dtype *out)

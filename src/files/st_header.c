@@ -204,7 +204,7 @@ static bool read_entry(reader *r, const json_token *name)
 
 /* ---- metadata ---- */
 
-static bool read_pair(reader *r, const json_token *name, size_t capacity)
+static bool read_pair(reader *r, const json_token *name)
 {
   st_header *h = r->h;
   json_token v;
@@ -214,8 +214,6 @@ static bool read_pair(reader *r, const json_token *name, size_t capacity)
     return fail_set(r->scan.why, FAIL_FORMAT, r->scan.file,
                     "byte %llu: metadata \"%.200s\" is not a string",
                     (unsigned long long)(r->scan.base + v.at), name->text);
-  if (h->pairs == capacity) /* more than there is room for different names */
-    return twice(r, name->text);
   h->metadata[h->pairs++] = (st_pair){name->text, strlen(v.text) == v.size ? v.text : NULL};
   return true;
 }
@@ -243,12 +241,12 @@ static bool read_metadata(reader *r, const json_token *name)
     return false;
   if (open.role != JSON_OPEN || open.kind != JSON_OBJECT)
     return json_scan_fails(&r->scan, open.at, FAIL_FORMAT, "__metadata__ is not an object");
-  size_t capacity = json_scan_members(&r->scan) + 1;
-  r->h->metadata = malloc(capacity * sizeof *r->h->metadata);
+  /* One more than all: a pair takes six bytes, by which members are bounded. */
+  r->h->metadata = malloc((json_scan_members(&r->scan) + 1) * sizeof *r->h->metadata);
   if (r->h->metadata == NULL)
     return fail_memory(r->scan.why, r->scan.file);
   while ((ok = json_scan_next(&r->scan, &t)) && t.role == JSON_NAME)
-    if (!read_pair(r, &t, capacity))
+    if (!read_pair(r, &t))
       return false;
   return ok && unique_pairs(r);
 }
@@ -259,10 +257,7 @@ static bool read_members(reader *r, size_t length)
 {
   st_header *h = r->h;
   json_token t;
-  if (!json_scan_next(&r->scan, &t))
-    return false;
-  if (t.role != JSON_OPEN || t.kind != JSON_OBJECT)
-    return fail_set(r->scan.why, FAIL_FORMAT, r->scan.file, "the header is not a JSON object");
+  json_scan_next(&r->scan, &t); /* the bracket that the text starts with */
   size_t capacity = json_scan_members(&r->scan), most = length / LEAST_ENTRY;
   capacity = capacity < most ? capacity : most;
   h->tensors = malloc((capacity + 1) * sizeof *h->tensors);
@@ -285,6 +280,9 @@ bool st_header_read(st_header *h, char *text, size_t length, const char *path, u
 {
   reader r = {.h = h};
   *h = (st_header){.text = text};
+  if (text[0] != '{')
+    return fail_set(why, FAIL_FORMAT, path, "byte %llu: the header does not start with '{'",
+                    (unsigned long long)base);
   return json_scan_start(&r.scan, text, length, path, base, NULL, why) && read_members(&r, length);
 }
 

@@ -33,7 +33,7 @@ static int by_offset(const void *a, const void *b)
   if (x->begin != y->begin)
     return x->begin < y->begin ? -1 : 1;
   if (x->bytes != y->bytes)
-    return x->bytes < y->bytes ? -1 : 1;
+    return (x->bytes > y->bytes) - (x->bytes < y->bytes);
   return strcmp(x->name, y->name);
 }
 
@@ -112,10 +112,6 @@ static bool read_header(st_file *f, fail *why)
   if (!io_read_at(f->fd, PREFIX, text, (size_t)length, f->path, why)) {
     free(text);
     return false;
-  }
-  if (text[0] != '{') {
-    free(text);
-    return fail_set(why, FAIL_FORMAT, f->path, "byte 8: the header does not start with '{'");
   }
   f->data = PREFIX + length;
   return st_header_read(&f->header, text, (size_t)length, f->path, PREFIX, why) &&

@@ -25,6 +25,15 @@ size_t utf8_read(const char *at, size_t left, uint32_t *point)
   return length;
 }
 
+size_t utf8_step(const char *at, size_t left, uint32_t *point)
+{
+  size_t length = utf8_read(at, left, point);
+  if (length > 0)
+    return length;
+  *point = 0xFFFD;
+  return 1;
+}
+
 size_t utf8_write(char *to, uint32_t point)
 {
   size_t length = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;

@@ -12,6 +12,10 @@
  * point; 0 when the bytes are not valid. */
 size_t utf8_read(const char *at, size_t left, uint32_t *point);
 
+/* The same, but of bytes that are not valid one, as U+FFFD: for text that was checked, or is taken
+ * as it comes. */
+size_t utf8_step(const char *at, size_t left, uint32_t *point);
+
 /* Writes a code point that is no surrogate; returns the number of bytes, 1 to 4. */
 size_t utf8_write(char *to, uint32_t point);
 
