@@ -81,6 +81,16 @@ typedef struct shape {
   double norm_eps, theta;
 } shape;
 
+/* A number in JSON is finite; so it is here. */
+static bool opt_real(const gguf_file *f, const char *key, double *out, fail *why)
+{
+  if (!gguf_opt_f64(f, key, out, why))
+    return false;
+  if (!isfinite(*out))
+    return fail_set(why, FAIL_FORMAT, gguf_path(f), "key \"%s\" is not finite", key);
+  return true;
+}
+
 static bool read_shape(const model *m, shape *s, fail *why)
 {
   const gguf_file *f = model_gguf(m);
@@ -103,8 +113,8 @@ static bool read_shape(const model *m, shape *s, fail *why)
   value_dim = s->head_dim;
   if (!gguf_opt_u64(f, "llama.attention.value_length", &value_dim, why) ||
       !gguf_opt_u64(f, "llama.expert_count", &s->experts, why) ||
-      !gguf_opt_f64(f, "llama.attention.layer_norm_rms_epsilon", &s->norm_eps, why) ||
-      !gguf_opt_f64(f, "llama.rope.freq_base", &s->theta, why))
+      !opt_real(f, "llama.attention.layer_norm_rms_epsilon", &s->norm_eps, why) ||
+      !opt_real(f, "llama.rope.freq_base", &s->theta, why))
     return false;
   if (s->experts != 0)
     return fail_set(why, FAIL_UNSUPPORTED, gguf_path(f), "a mixture of experts is not run here");
@@ -155,9 +165,11 @@ static bool read_divisors(const model *m, const model_tensor *t, const shape *s,
     same = same && fabs((double)gguf_f32_at(&a, i) - want) <= 1e-4 * want;
   }
   gguf_array_free(&a);
-  return same || fail_set(why, FAIL_UNSUPPORTED, model_path(m),
-                          "%s: not the frequencies of Llama 3.1; use the Hugging Face folder",
-                          t->tensor->name);
+  if (!same)
+    return fail_set(why, FAIL_UNSUPPORTED, model_path(m),
+                    "%s: not the frequencies of Llama 3.1; use the Hugging Face folder",
+                    t->tensor->name);
+  return true;
 }
 
 static bool put_llama3(const model *m, const model_tensor *t, const shape *s, json_doc *d,
@@ -189,7 +201,7 @@ static bool put_rope(const model *m, const shape *s, json_doc *d, fail *why)
   if (divisors)
     return put_llama3(m, divisors, s, d, why);
   ok = gguf_opt_string(f, "llama.rope.scaling.type", &type, why) &&
-       gguf_opt_f64(f, "llama.rope.scaling.factor", &factor, why);
+       opt_real(f, "llama.rope.scaling.factor", &factor, why);
   if (ok && type && strcmp(type, "linear") == 0) {
     json_id scaling = json_put_object(d, json_root(d), "rope_scaling");
 
@@ -283,7 +295,9 @@ static bool make_aliases(const model *m, const shape *s, model_alias **out, fail
   size_t count = model_tensor_count(m);
 
   *out = calloc(count + 1, sizeof **out);
-  for (size_t i = 0; *out && i < count; i++) {
+  if (!*out)
+    return fail_memory(why, model_path(m));
+  for (size_t i = 0; i < count; i++) {
     char name[256]; /* names of the file have at most 64 bytes */
     head_count h = folder_name(model_at(m, i)->tensor->name, name, sizeof name);
 
@@ -292,10 +306,10 @@ static bool make_aliases(const model *m, const shape *s, model_alias **out, fail
       while (i-- > 0)
         free((*out)[i].name);
       free(*out);
-      *out = NULL;
+      return fail_memory(why, model_path(m));
     }
   }
-  return *out || fail_memory(why, model_path(m));
+  return true;
 }
 
 bool gguf_as_folder(model *m, fail *why)

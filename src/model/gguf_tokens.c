@@ -12,6 +12,7 @@
 #include "gguf_llama.h"
 
 #include "../files/buf.h"
+#include "../files/grow.h"
 #include "../files/utf8.h"
 
 #include <inttypes.h>
@@ -68,7 +69,7 @@ static bool read_vocab(vocab *v, fail *why)
   if (!gguf_load(v->file, "tokenizer.ggml.tokens", GGUF_STRING, &v->tokens, why) ||
       !gguf_load(v->file, "tokenizer.ggml.token_type", GGUF_I32, &v->types, why))
     return false;
-  if (v->types.count != v->tokens.count || v->tokens.count > INT32_MAX)
+  if (v->types.count != v->tokens.count) /* at most 2^30: see gguf.h */
     return fail_set(why, FAIL_FORMAT, gguf_path(v->file),
                     "%" PRIu64 " tokens and %" PRIu64 " types of tokens", v->tokens.count,
                     v->types.count);
@@ -138,13 +139,11 @@ static void free_vocab(vocab *v)
 static bool add_merge(vocab *v, const piece *whole, int32_t left, int32_t right, fail *why)
 {
   if (v->merge_count == v->merge_capacity) {
-    size_t capacity = v->merge_capacity ? 2 * v->merge_capacity : 4096;
-    merge *grown = realloc(v->merges, capacity * sizeof *grown);
+    merge *merges = grown(v->merges, &v->merge_capacity, v->merge_count + 1, sizeof *merges);
 
-    if (!grown)
+    if (!merges)
       return fail_memory(why, gguf_path(v->file));
-    v->merges = grown;
-    v->merge_capacity = capacity;
+    v->merges = merges;
   }
   v->merges[v->merge_count++] =
       (merge){whole->id, left, right, gguf_f32_at(&v->scores, (uint64_t)whole->id)};
@@ -152,7 +151,7 @@ static bool add_merge(vocab *v, const piece *whole, int32_t left, int32_t right,
 }
 
 /* By falling score; pieces of one score in the order of their numbers, ways to cut one by those of
- * its parts. */
+ * its left parts, which differ in length. */
 static int by_score(const void *a, const void *b)
 {
   const merge *x = a, *y = b;
@@ -160,10 +159,8 @@ static int by_score(const void *a, const void *b)
   if (x->score != y->score)
     return x->score > y->score ? -1 : 1;
   if (x->whole != y->whole)
-    return x->whole < y->whole ? -1 : 1;
-  if (x->left != y->left)
-    return x->left < y->left ? -1 : 1;
-  return x->right < y->right ? -1 : x->right > y->right;
+    return (x->whole > y->whole) - (x->whole < y->whole);
+  return (x->left > y->left) - (x->left < y->left);
 }
 
 static bool make_merges(vocab *v, fail *why)

@@ -277,9 +277,7 @@ static bool check(const spec *s, const source *c, fail *why)
     return bad(c, why, "the size of a head is odd; halves of it cannot be rotated");
   if (s->family != SPEC_LLAMA && s->heads * s->head_dim != s->hidden)
     return bad(c, why, "the hidden size is not a multiple of the number of heads");
-  if (s->family != SPEC_OPT && s->embedding != s->hidden)
-    return bad(c, why, "the embedding is not as wide as the layers");
-  if (!(s->norm_eps >= 0) || isinf(s->norm_eps))
+  if (s->norm_eps < 0)
     return bad(c, why, "the epsilon of the norms is not a number from 0 on");
   return true;
 }

@@ -175,7 +175,9 @@ static bool set_pattern(const tokenizer *t, tok_added *a, fail *why)
             tok_text_set(&a->pattern, text, length);
   buf_free(&work[0]);
   buf_free(&work[1]);
-  return ok || fail_memory(why, t->file);
+  if (!ok)
+    return fail_memory(why, t->file);
+  return true;
 }
 
 static bool read_one(tokenizer *t, const json_doc *d, json_id v, size_t *next, fail *why)
@@ -200,10 +202,11 @@ static bool read_one(tokenizer *t, const json_doc *d, json_id v, size_t *next, f
     return fail_memory(why, t->file);
   if (!read_flags(a, d, v, why) || !check_id(t, d, v, a, next, why) || !set_pattern(t, a, why))
     return false;
-  return a->pattern.length > 0 ||
-         fail_set(why, FAIL_FORMAT, json_file(d),
-                  "byte %llu: nothing is left of \"%.200s\" once it is normalized",
-                  tok_offset(d, v), a->content.bytes);
+  if (a->pattern.length == 0)
+    return fail_set(why, FAIL_FORMAT, json_file(d),
+                    "byte %llu: nothing is left of \"%.200s\" once it is normalized",
+                    tok_offset(d, v), a->content.bytes);
+  return true;
 }
 
 /* The tokens that are looked for in one of the two texts. */

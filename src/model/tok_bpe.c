@@ -7,10 +7,10 @@
  */
 #include "tok_parts.h"
 
+#include "../files/grow.h"
 #include "../files/utf8.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 void tok_bpe_free(tok_bpe *b)
 {
@@ -47,52 +47,43 @@ static uint64_t pop(tok_bpe *b)
   return top;
 }
 
-static bool make_room(tok_bpe *b, size_t room)
+static void push(tok_bpe *b, uint64_t entry)
 {
-  if (b->room >= room)
-    return true;
-  size_t want = b->room < 64 ? 64 : b->room;
-  while (want < room)
-    want *= 2;
-  uint64_t *heap = want > SIZE_MAX / sizeof *heap ? NULL : realloc(b->heap, want * sizeof *heap);
-  if (heap == NULL)
-    return false;
-  b->heap = heap;
-  b->room = want;
-  return true;
-}
-
-static bool push(tok_bpe *b, uint64_t entry)
-{
-  if (!make_room(b, b->waiting + 1))
-    return false;
   size_t at = b->waiting++;
   while (at > 0 && b->heap[(at - 1) / 2] > entry) {
     b->heap[at] = b->heap[(at - 1) / 2];
     at = (at - 1) / 2;
   }
   b->heap[at] = entry;
-  return true;
 }
 
 /* ---- symbols ---- */
 
-static bool add_symbol(tok_bpe *b, int32_t id)
+/* Room for a symbol for each byte of text, more than which there are never. The heap starts with
+ * fewer entries than symbols; each of as many merges takes one from it and puts in two. */
+static bool make_room(tok_bpe *b, size_t length)
 {
-  if (b->count == b->capacity) {
-    size_t want = b->capacity < 64 ? 64 : b->capacity * 2;
-    tok_symbol *symbols =
-        want > SIZE_MAX / sizeof *symbols ? NULL : realloc(b->symbols, want * sizeof *symbols);
+  if (b->capacity < length) {
+    tok_symbol *symbols = grown(b->symbols, &b->capacity, length, sizeof *symbols);
     if (symbols == NULL)
       return false;
     b->symbols = symbols;
-    b->capacity = want;
   }
+  if (b->room < 2 * length) {
+    uint64_t *heap = grown(b->heap, &b->room, 2 * length, sizeof *heap);
+    if (heap == NULL)
+      return false;
+    b->heap = heap;
+  }
+  return true;
+}
+
+static void add_symbol(tok_bpe *b, int32_t id)
+{
   int32_t at = (int32_t)b->count;
   if (at > 0)
     b->symbols[at - 1].next = at;
   b->symbols[b->count++] = (tok_symbol){.id = id, .prev = at - 1, .next = -1};
-  return true;
 }
 
 /* Tokens for the bytes of a character that has none; false when one of them is missing. */
@@ -110,22 +101,24 @@ static bool add_character(const tokenizer *t, tok_bpe *b, const char *text, size
                           bool *unknown, fail *why)
 {
   int32_t id = tok_vocab_find(&t->vocab, text, length);
-  bool ok = true;
   if (id >= 0) {
-    ok = (!*unknown || add_symbol(b, t->unk_id)) && add_symbol(b, id);
+    if (*unknown)
+      add_symbol(b, t->unk_id);
+    add_symbol(b, id);
     *unknown = false;
   } else if (has_bytes(t, text, length)) {
-    for (size_t i = 0; ok && i < length; i++)
-      ok = add_symbol(b, t->byte_id[(unsigned char)text[i]]);
+    for (size_t i = 0; i < length; i++)
+      add_symbol(b, t->byte_id[(unsigned char)text[i]]);
   } else if (t->unk != NULL) {
     if (t->unk_id < 0)
       return fail_set(why, FAIL_FORMAT, t->file,
                       "no token for \"%.*s\", and unk_token \"%.200s\" is not in the vocabulary",
                       (int)length, text, t->unk);
-    ok = !*unknown || t->fuse_unk || add_symbol(b, t->unk_id);
+    if (*unknown && !t->fuse_unk)
+      add_symbol(b, t->unk_id);
     *unknown = true;
   }
-  return ok || fail_memory(why, t->file);
+  return true;
 }
 
 static bool add_characters(const tokenizer *t, tok_bpe *b, const char *text, size_t length,
@@ -135,13 +128,14 @@ static bool add_characters(const tokenizer *t, tok_bpe *b, const char *text, siz
   b->count = 0;
   for (size_t i = 0; i < length;) {
     uint32_t point;
-    size_t n = utf8_read(text + i, length - i, &point);
-    n = n > 0 ? n : 1; /* checked before: not reached */
+    size_t n = utf8_step(text + i, length - i, &point);
     if (!add_character(t, b, text + i, n, &unknown, why))
       return false;
     i += n;
   }
-  return !unknown || add_symbol(b, t->unk_id) || fail_memory(why, t->file);
+  if (unknown)
+    add_symbol(b, t->unk_id);
+  return true;
 }
 
 /* ---- merging ---- */
@@ -159,28 +153,28 @@ static bool entry_of(const tok_merges *m, const tok_bpe *b, int32_t left, uint64
 
 /* One entry of the heap, unless it is out of date: a symbol merged since then is gone, or makes
  * another pair with what stands after it. */
-static bool merge(const tok_merges *m, tok_bpe *b, uint64_t entry)
+static void merge(const tok_merges *m, tok_bpe *b, uint64_t entry)
 {
   int32_t at = (int32_t)(uint32_t)entry;
   tok_symbol *s = &b->symbols[at];
   uint64_t now;
   if (s->id < 0 || !entry_of(m, b, at, &now) || now != entry)
-    return true;
+    return;
   tok_symbol *right = &b->symbols[s->next];
   s->id = m->result[entry >> 32];
   s->next = right->next;
   right->id = -1;
   if (s->next >= 0)
     b->symbols[s->next].prev = at;
-  return (s->prev < 0 || !entry_of(m, b, s->prev, &now) || push(b, now)) &&
-         (!entry_of(m, b, at, &now) || push(b, now));
+  if (s->prev >= 0 && entry_of(m, b, s->prev, &now))
+    push(b, now);
+  if (entry_of(m, b, at, &now))
+    push(b, now);
 }
 
-static bool merge_all(const tok_merges *m, tok_bpe *b)
+static void merge_all(const tok_merges *m, tok_bpe *b)
 {
   b->waiting = 0;
-  if (!make_room(b, b->count))
-    return false;
   for (size_t i = 0; i < b->count; i++) {
     uint64_t entry;
     if (entry_of(m, b, (int32_t)i, &entry))
@@ -189,9 +183,7 @@ static bool merge_all(const tok_merges *m, tok_bpe *b)
   for (size_t i = b->waiting / 2; i-- > 0;)
     sift_down(b, i);
   while (b->waiting > 0)
-    if (!merge(m, b, pop(b)))
-      return false;
-  return true;
+    merge(m, b, pop(b));
 }
 
 bool tok_bpe_encode(const tokenizer *t, tok_bpe *b, const char *text, size_t length,
@@ -199,16 +191,17 @@ bool tok_bpe_encode(const tokenizer *t, tok_bpe *b, const char *text, size_t len
 {
   int32_t whole = t->ignore_merges ? tok_vocab_find(&t->vocab, text, length) : -1;
   if (whole >= 0)
-    return tok_list_add(out, whole) || fail_memory(why, t->file);
+    return tok_list_add(out, whole, t->file, why);
   if (length >= INT32_MAX)
     return fail_set(why, FAIL_LIMIT, NULL, "%zu bytes of text in one piece; the limit is %d",
                     length, INT32_MAX - 1);
+  if (!make_room(b, length))
+    return fail_memory(why, t->file);
   if (!add_characters(t, b, text, length, why))
     return false;
-  if (!merge_all(&t->merges, b))
-    return fail_memory(why, t->file);
+  merge_all(&t->merges, b);
   for (int32_t i = b->count > 0 ? 0 : -1; i >= 0; i = b->symbols[i].next)
-    if (!tok_list_add(out, b->symbols[i].id))
-      return fail_memory(why, t->file);
+    if (!tok_list_add(out, b->symbols[i].id, t->file, why))
+      return false;
   return true;
 }

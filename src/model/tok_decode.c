@@ -6,6 +6,7 @@
  */
 #include "tok_parts.h"
 
+#include "../files/grow.h"
 #include "../files/utf8.h"
 
 #include <stdlib.h>
@@ -31,14 +32,12 @@ static void texts_free(texts *l)
 static void end_text(texts *l)
 {
   if (l->count == l->capacity) {
-    size_t want = l->capacity < 64 ? 64 : l->capacity * 2;
-    size_t *ends = want > SIZE_MAX / sizeof *ends ? NULL : realloc(l->ends, want * sizeof *ends);
+    size_t *ends = grown(l->ends, &l->capacity, l->count + 1, sizeof *ends);
     if (ends == NULL) {
       l->bytes.failed = true;
       return;
     }
     l->ends = ends;
-    l->capacity = want;
   }
   l->ends[l->count++] = l->bytes.length;
 }
@@ -87,8 +86,8 @@ static void add_bytes(buf *to, const char *text, size_t length)
   size_t before = to->length;
   for (size_t i = 0; i < length;) {
     uint32_t point;
-    size_t n = utf8_read(text + i, length - i, &point);
-    int byte = n > 0 ? tok_point_byte(point) : -1;
+    size_t n = utf8_step(text + i, length - i, &point);
+    int byte = tok_point_byte(point);
     if (byte < 0) {
       to->length = before;
       buf_add(to, text, length);
@@ -109,7 +108,7 @@ static void from_bytes(const texts *from, texts *to)
   }
   if (raw.length > 0)
     add_repaired(&to->bytes, raw.data, raw.length);
-  to->bytes.failed = to->bytes.failed || raw.failed;
+  to->bytes.failed |= raw.failed;
   buf_free(&raw);
   end_text(to);
 }
@@ -164,7 +163,7 @@ static void byte_fallback(const texts *from, texts *to)
     end_text(to);
   }
   end_run(to, &run);
-  to->bytes.failed = to->bytes.failed || run.failed;
+  to->bytes.failed |= run.failed;
   buf_free(&run);
 }
 
@@ -248,12 +247,10 @@ bool tok_run_decoder(const tokenizer *t, const int32_t *ids, size_t count, buf *
     texts_free(&now);
     now = next;
   }
-  if (ok && now.bytes.failed)
-    ok = fail_memory(why, t->file);
-  if (ok && now.bytes.length > 0) {
+  if (ok && now.bytes.length > 0)
     buf_add(to, now.bytes.data, now.bytes.length);
-    ok = !to->failed || fail_memory(why, t->file);
-  }
+  if (ok && (now.bytes.failed || to->failed))
+    ok = fail_memory(why, t->file);
   texts_free(&now);
   return ok;
 }

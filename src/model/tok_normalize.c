@@ -43,9 +43,9 @@ bool tok_normalize(const tok_steps *s, const char **text, size_t *length, buf wo
 
 /* Printable bytes of Latin 1 stand for themselves; the 68 others have, in their order, U+0100 and
  * what follows it (bytes_to_unicode in encoder.py of GPT-2). */
-static bool is_itself(uint32_t c)
+static bool is_itself(uint32_t c) /* below 0x100 */
 {
-  return (c >= '!' && c <= '~') || (c >= 0xA1 && c <= 0xFF && c != 0xAD);
+  return (c >= '!' && c <= '~') || (c >= 0xA1 && c != 0xAD);
 }
 
 /* How many below `c` are not themselves: 0x00-0x20 come first, then 0x7F-0xA0, then 0xAD. */

@@ -205,6 +205,6 @@ void tok_bpe_free(tok_bpe *b);
 bool tok_bpe_encode(const tokenizer *t, tok_bpe *b, const char *text, size_t length,
                     token_list *out, fail *why);
 
-bool tok_list_add(token_list *l, int32_t id); /* false: no memory */
+bool tok_list_add(token_list *l, int32_t id, const char *file, fail *why);
 
 #endif

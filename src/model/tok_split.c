@@ -40,10 +40,7 @@ static uint32_t classes_at(const subject *s, size_t at, size_t *next)
   *next = at + 1;
   if (first < 0x80)
     return ascii_classes(first);
-  size_t n = utf8_read(s->text + at, s->length - at, &point);
-  if (n == 0)
-    return 0; /* checked before: not reached */
-  *next = at + n;
+  *next = at + utf8_step(s->text + at, s->length - at, &point);
   return tok_classes(point);
 }
 
@@ -196,7 +193,7 @@ static bool take(splitter *p, size_t start, size_t end, bool match)
   case SPLIT_ISOLATED: return give(p, start, end);
   case SPLIT_CONTIGUOUS: joins = match == p->match; break;
   case SPLIT_WITH_PREVIOUS: joins = match && !p->match; break;
-  case SPLIT_WITH_NEXT: joins = !match && p->match; break;
+  default: joins = !match && p->match; break; /* SPLIT_WITH_NEXT */
   }
   if (joins && p->start < p->end) {
     p->end = end;

@@ -55,7 +55,9 @@ bool tok_text_set(tok_text *to, const char *text, size_t length)
 
 static bool set_text(reader *r, tok_text *to, const char *text, size_t length)
 {
-  return tok_text_set(to, text, length) || fail_memory(r->why, json_file(r->d));
+  if (!tok_text_set(to, text, length))
+    return fail_memory(r->why, json_file(r->d));
+  return true;
 }
 
 /* The string at `v`, which is the member `name` of something and has `least` bytes or more. */
@@ -82,9 +84,10 @@ static bool read_character(reader *r, json_id object, const char *name, tok_text
   json_id v = json_get(r->d, object, name);
   if (!read_text(r, v, name, 1, to))
     return false;
-  return utf8_read(to->bytes, to->length, &point) == to->length ||
-         fail_set(r->why, FAIL_FORMAT, json_file(r->d), "byte %llu: %s is not one character",
-                  tok_offset(r->d, v), name);
+  if (utf8_read(to->bytes, to->length, &point) != to->length)
+    return fail_set(r->why, FAIL_FORMAT, json_file(r->d), "byte %llu: %s is not one character",
+                    tok_offset(r->d, v), name);
+  return true;
 }
 
 /* true or false; must be there. */
@@ -96,9 +99,10 @@ static bool read_bool(reader *r, json_id object, const char *name, bool *out)
     return fail_set(r->why, FAIL_FORMAT, json_file(r->d), "byte %llu: %s is missing",
                     tok_offset(r->d, object), name);
   *out = kind == JSON_TRUE;
-  return kind == JSON_TRUE || kind == JSON_FALSE ||
-         fail_set(r->why, FAIL_FORMAT, json_file(r->d), "byte %llu: %s is not true or false",
-                  tok_offset(r->d, v), name);
+  if (kind != JSON_TRUE && kind != JSON_FALSE)
+    return fail_set(r->why, FAIL_FORMAT, json_file(r->d), "byte %llu: %s is not true or false",
+                    tok_offset(r->d, v), name);
+  return true;
 }
 
 /* {"String": text} or {"Regex": text}; of a regular expression only `*regex` is set. */
@@ -267,9 +271,10 @@ static bool read_scheme(reader *r, json_id v, const char **scheme)
     return fail_set(r->why, FAIL_FORMAT, json_file(r->d),
                     "byte %llu: prepend_scheme \"%.60s\" is not always, first or never",
                     tok_offset(r->d, v), *scheme);
-  return prefix || never ||
-         fail_set(r->why, FAIL_FORMAT, json_file(r->d),
-                  "byte %llu: add_prefix_space contradicts prepend_scheme", tok_offset(r->d, v));
+  if (!prefix && !never)
+    return fail_set(r->why, FAIL_FORMAT, json_file(r->d),
+                    "byte %llu: add_prefix_space contradicts prepend_scheme", tok_offset(r->d, v));
+  return true;
 }
 
 static bool read_metaspace(reader *r, json_id v)

@@ -1,6 +1,7 @@
 /* tok_unicode.c - see tok_unicode.h. */
 #include "tok_unicode.h"
 
+#include "../files/grow.h"
 #include "../files/utf8.h"
 
 #include <stdlib.h>
@@ -43,7 +44,6 @@ typedef struct composer {
   bool has_starter;
   mark *marks; /* what came after it, all of classes other than 0 */
   size_t count, capacity;
-  bool failed;
 } composer;
 
 static uint32_t combining_class(uint32_t point)
@@ -93,7 +93,7 @@ static int by_class(const void *a, const void *b)
   const mark *x = a, *y = b;
   if (x->ccc != y->ccc)
     return x->ccc < y->ccc ? -1 : 1;
-  return x->order < y->order ? -1 : x->order > y->order;
+  return (x->order > y->order) - (x->order < y->order);
 }
 
 /* Sorts the marks and joins to the starter those that nothing blocks; the others stay. */
@@ -127,14 +127,12 @@ static void flush(composer *c)
 static void add_mark(composer *c, uint32_t point, uint32_t ccc)
 {
   if (c->count == c->capacity) {
-    size_t want = c->capacity < 16 ? 16 : c->capacity * 2;
-    mark *marks = want > SIZE_MAX / sizeof *marks ? NULL : realloc(c->marks, want * sizeof *marks);
+    mark *marks = grown(c->marks, &c->capacity, c->count + 1, sizeof *marks);
     if (marks == NULL) {
-      c->failed = true;
+      c->to->failed = true;
       return;
     }
     c->marks = marks;
-    c->capacity = want;
   }
   c->marks[c->count] = (mark){.point = point, .ccc = ccc, .order = c->count};
   c->count++;
@@ -198,7 +196,7 @@ static void add_decomposed(composer *c, uint32_t point)
     return;
   }
   for (;;) { /* only what stands left is split again; four deep at most in the standard */
-    int parts = n < sizeof waiting / sizeof *waiting ? split_point(point, part) : 0;
+    int parts = split_point(point, part);
     if (parts == 2)
       waiting[n++] = part[1];
     if (parts > 0) {
@@ -233,14 +231,11 @@ bool tok_nfc(const char *text, size_t length, buf *to)
   for (size_t i = 0; i < length;) {
     uint32_t point;
     i += copy_plain(&c, text + i, length - i);
-    size_t n = utf8_read(text + i, length - i, &point);
-    if (n == 0)
-      break; /* the caller checked: not reached */
+    i += utf8_step(text + i, length - i, &point);
     add_decomposed(&c, point);
-    i += n;
   }
   join_marks(&c);
   flush(&c);
   free(c.marks);
-  return !c.failed && !to->failed;
+  return !to->failed;
 }

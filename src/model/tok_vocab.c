@@ -217,9 +217,10 @@ static bool add_merge(tok_merges *m, const tok_vocab *v, const json_doc *d, json
     return fail_set(why, FAIL_FORMAT, json_file(d),
                     "byte %llu: the result of a merge, \"%.200s\", is not in the vocabulary",
                     tok_offset(d, entry), whole->data);
-  return put_pair(m, id[0], id[1], rank) ||
-         fail_set(why, FAIL_LIMIT, json_file(d), "byte %llu: merges made to be slow to look up",
-                  tok_offset(d, entry));
+  if (!put_pair(m, id[0], id[1], rank))
+    return fail_set(why, FAIL_LIMIT, json_file(d), "byte %llu: merges made to be slow to look up",
+                    tok_offset(d, entry));
+  return true;
 }
 
 bool tok_merges_read(tok_merges *m, const tok_vocab *v, const json_doc *d, json_id array, fail *why)

@@ -6,20 +6,19 @@
 #include "tok_parts.h"
 #include "tok_unicode.h"
 
+#include "../files/grow.h"
 #include "../files/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-bool tok_list_add(token_list *l, int32_t id)
+bool tok_list_add(token_list *l, int32_t id, const char *file, fail *why)
 {
   if (l->count == l->capacity) {
-    size_t want = l->capacity < 256 ? 256 : l->capacity * 2;
-    int32_t *ids = want > SIZE_MAX / sizeof *ids ? NULL : realloc(l->ids, want * sizeof *ids);
+    int32_t *ids = grown(l->ids, &l->capacity, l->count + 1, sizeof *ids);
     if (ids == NULL)
-      return false;
+      return fail_memory(why, file);
     l->ids = ids;
-    l->capacity = want;
   }
   l->ids[l->count++] = id;
   return true;
@@ -64,22 +63,24 @@ static bool check_type(const json_doc *d, json_id model, fail *why)
                     model != 0 ? "model is not an object" : "model is missing");
   if (!json_opt_string(d, model, "type", &type, why))
     return false;
-  return strcmp(type, "BPE") == 0 ||
-         fail_set(why, FAIL_UNSUPPORTED, json_file(d),
-                  "byte %llu: a model of type \"%.60s\"; only BPE is read here",
-                  tok_offset(d, model), type);
+  if (strcmp(type, "BPE") != 0)
+    return fail_set(why, FAIL_UNSUPPORTED, json_file(d),
+                    "byte %llu: a model of type \"%.60s\"; only BPE is read here",
+                    tok_offset(d, model), type);
+  return true;
 }
 
 static bool member_of_kind(const json_doc *d, json_id model, const char *name, json_kind kind,
                            json_id *out, fail *why)
 {
   *out = json_get(d, model, name);
-  return json_kind_of(d, *out) == kind ||
-         fail_set(why, FAIL_FORMAT, json_file(d), "byte %llu: the model's %s %s",
-                  tok_offset(d, *out != 0 ? *out : model), name,
-                  *out == 0             ? "is missing"
-                  : kind == JSON_OBJECT ? "is not an object"
-                                        : "is not an array");
+  if (json_kind_of(d, *out) != kind)
+    return fail_set(why, FAIL_FORMAT, json_file(d), "byte %llu: the model's %s %s",
+                    tok_offset(d, *out != 0 ? *out : model), name,
+                    *out == 0             ? "is missing"
+                    : kind == JSON_OBJECT ? "is not an object"
+                                          : "is not an array");
+  return true;
 }
 
 static bool read_model(tokenizer *t, const json_doc *d, json_id model, fail *why)
@@ -280,11 +281,15 @@ static bool stands_alone(const char *text, size_t length, size_t start, size_t e
   size_t before = start;
   while (before > 0 && ((unsigned char)text[--before] & 0xC0) == 0x80)
     ;
-  if (start > 0 && utf8_read(text + before, start - before, &point) > 0 &&
-      (tok_classes(point) & TOK_WORD))
-    return false;
-  return end == length || utf8_read(text + end, length - end, &point) == 0 ||
-         !(tok_classes(point) & TOK_WORD);
+  if (start > 0) {
+    utf8_step(text + before, start - before, &point);
+    if (tok_classes(point) & TOK_WORD)
+      return false;
+  }
+  if (end == length)
+    return true;
+  utf8_step(text + end, length - end, &point);
+  return !(tok_classes(point) & TOK_WORD);
 }
 
 /* Where the spaces that end at `at` start, not before `least`. */
@@ -295,7 +300,8 @@ static size_t spaces_before(const char *text, size_t at, size_t least)
     size_t before = at - 1;
     while (before > least && ((unsigned char)text[before] & 0xC0) == 0x80)
       before--;
-    if (utf8_read(text + before, at - before, &point) == 0 || !(tok_classes(point) & TOK_SPACE))
+    utf8_step(text + before, at - before, &point);
+    if (!(tok_classes(point) & TOK_SPACE))
       break;
     at = before;
   }
@@ -311,8 +317,8 @@ static size_t spaces_after(const char *text, size_t length, size_t at, size_t ru
   run[0] = at;
   while (at < length) {
     uint32_t point;
-    size_t n = utf8_read(text + at, length - at, &point);
-    if (n == 0 || !(tok_classes(point) & TOK_SPACE))
+    size_t n = utf8_step(text + at, length - at, &point);
+    if (!(tok_classes(point) & TOK_SPACE))
       break;
     at += n;
   }
@@ -346,8 +352,8 @@ static bool each_part(encoder *e, const tok_set *set, const char *text, size_t l
       continue;
     if (done < left && !part(e, text + done, left - done, start && done == 0))
       return false;
-    if (!tok_list_add(e->out, a->id))
-      return fail_memory(e->why, e->t->file);
+    if (!tok_list_add(e->out, a->id, e->t->file, e->why))
+      return false;
     done = right;
   }
   return done == length || part(e, text + done, length - done, start && done == 0);
