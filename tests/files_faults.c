@@ -1,5 +1,6 @@
 /*
- * files_faults.c - every allocation and every system call of src/files fails, one after the other,
+ * files_faults.c - every allocation and every system call of src/files, and of what reads models in
+ * src/model (faults_readers.h), fails, one after the other,
  * once and from there on: the caller is told with the right kind, and nothing leaks. Calls that are
  * interrupted are made again. Built and started by tests/files_faults.sh, which links the functions
  * below in the place of libc's.
@@ -12,6 +13,7 @@
 #include "../src/files/journal.h"
 #include "../src/files/model.h"
 #include "../src/files/shard_index.h"
+#include "faults_readers.h"
 #include "gguf.h"
 
 #include <errno.h>
@@ -372,6 +374,12 @@ static const struct scenario {
     {"folders without exchange", folders_in_two},
     {"job", job},
     {"journals", journals},
+    {"tokenizers", tokenizers},
+    {"splits", splits},
+    {"gguf tokenizers", gguf_tokenizers},
+    {"gguf as folder", gguf_folder},
+    {"corpora", corpora},
+    {"extras", extras},
 };
 
 /* ---- each call of each scenario ---- */
@@ -415,6 +423,7 @@ int main(int argc, char **argv)
   CHECK(mkdir(at("work"), 0700) == 0, "mkdir");
   put_text(at("in.json"), "{\"a\": [1, 2.5, \"x\\u00e9\"], \"b\": {\"c\": null}}");
   CHECK(written(at("in.safetensors"), &why), "%s", why.text);
+  put_reader_files();
   for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
     for (int kind = MEMORY; kind <= INTERRUPTED; kind++)
       each_call(&scenarios[i], (enum mode)kind);
@@ -424,6 +433,7 @@ int main(int argc, char **argv)
   }
   remove_all(at("work/out.quant-job"));
   remove_all(at("work"));
+  free(bpe_bytes);
   scratch_remove();
   return test_end();
 }

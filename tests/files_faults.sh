@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/files_faults.c, linked with src/files so that its functions stand before those of libc.
+# tests/files_faults.c, linked with src/files and src/model so that its functions stand before those of libc.
 set -u
 : "${LQ_BUILD:?}" "${LQ_VECTORS:?}"
 program=$LQ_BUILD/tests/files_faults
@@ -13,7 +13,7 @@ openmp=
 mkdir -p "$LQ_BUILD/tests"
 # shellcheck disable=SC2086,SC2046 # words
 ${CC:-cc} -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude ${CPPFLAGS:-} ${CFLAGS:-} ${LDFLAGS:-} $wrapped -pthread \
-  -o "$program" "${0%/*}/files_faults.c" $(find "$LQ_BUILD/src/files" -name '*.o') "$LQ_BUILD/libquant.a" $openmp -lm || {
+  -o "$program" "${0%/*}/files_faults.c" $(find "$LQ_BUILD/src/files" "$LQ_BUILD/src/model" -name '*.o') "$LQ_BUILD/libquant.a" $openmp -lm || {
   echo "calls of this libc cannot be replaced"
   exit 77
 }
