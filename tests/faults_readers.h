@@ -59,6 +59,8 @@ static bool one_tokenizer(const char *path, const char *text, fail *why)
 static bool tokenizers(fail *why)
 {
   char name[32];
+  if (!one_tokenizer(at("tokenizer0.json"), "<e>", why))
+    return false;
   for (int i = 0; i < 4; i++) {
     snprintf(name, sizeof name, "tokenizer%d.json", i);
     if (!one_tokenizer(at(name), some_text, why))

@@ -517,6 +517,8 @@ static void check_other_values(void)
   b.data[words] = 100; /* the first string, longer than all of it */
   CHECK(!gguf_load(f, "words", GGUF_STRING, &a, &why) && strstr(why.text, "has changed"), "%s",
         why.text);
+  CHECK(!gguf_text(f, v, 0, &text, &length, &why) && strstr(why.text, "has changed"), "%s",
+        why.text);
   b.data[words] = 8; /* so that fewer than eight bytes are left */
   CHECK(!gguf_load(f, "words", GGUF_STRING, &a, &why) && strstr(why.text, "has changed"), "%s",
         why.text);

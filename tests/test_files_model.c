@@ -91,6 +91,9 @@ static void check_folder(void)
   CHECK(t != NULL && model_read(m, t, 1, bytes, 3, &why) && memcmp(bytes, "ddd", 3) == 0, "%s",
         why.text);
   CHECK(model_find(m, "e.w") == NULL, "no e");
+  CHECK(model_gguf(m) == NULL && model_shard(m, 1) != NULL &&
+            strstr(model_shard_path(m, 1), "m/model-00002-of") != NULL,
+        "%s", model_shard_path(m, 1));
   json_doc *config = model_config(m);
   CHECK(config != NULL &&
             json_is(config, json_get(config, json_root(config), "model_type"), "llama"),

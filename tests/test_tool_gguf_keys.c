@@ -168,6 +168,7 @@ static void check_key_tensors(void)
   static const char *const own[] = {"blk.",
                                     "blk.x",
                                     "blk.:",
+                                    "blk.1:",
                                     "blk.1",
                                     "blk.1/attn_q.weight",
                                     "blk.1.attn_q",
@@ -267,7 +268,7 @@ static void put_words(buf *b, const words *w)
   if (w->types > 0) { /* one more than there are */
     put_array(b, "tokenizer.ggml.token_type", GGUF_I32, w->types - 1);
     for (size_t i = 1; i < w->types; i++)
-      put_int(b, i < 2 ? 3 : 1, 4);
+      put_int(b, i < 3 ? 4 - i : 1, 4); /* control, unknown, then plain ones */
   }
   if (w->scores > 0) {
     put_array(b, "tokenizer.ggml.scores", GGUF_F32, w->scores - 1);

@@ -6,6 +6,7 @@
 
 #include "../src/files/buf.h"
 #include "../src/model/corpus.h"
+#include "../src/model/rope.h"
 #include "../src/model/spec.h"
 
 #include <math.h>
@@ -96,7 +97,7 @@ static bool takes_text(const char *text, fail *why)
 static bool takes(int which, const char *changes, fail *why)
 {
   const struct architecture *a = &architectures[which];
-  char list[256], *save = NULL;
+  char list[512], *save = NULL;
   buf b = {0};
   buf_printf(&b, "{\"architectures\":[\"%s\"]", a->name);
   for (size_t i = 0; i < 24 && a->members[i].name != NULL; i++) {
@@ -219,6 +220,108 @@ static void check_defaults(void)
         "%s", why.text);
 }
 
+/* ---- rotary positions ---- */
+
+static void check_rotary_members(void)
+{
+  static const char *const inside[] = {"type",
+                                       "rope_theta",
+                                       "partial_rotary_factor",
+                                       "factor",
+                                       "low_freq_factor",
+                                       "high_freq_factor",
+                                       "original_max_position_embeddings",
+                                       "beta_fast",
+                                       "beta_slow",
+                                       "mscale",
+                                       "mscale_all_dim",
+                                       "attention_factor",
+                                       "truncate"};
+  static const char *const outside[] = {"rope_theta", "partial_rotary_factor",
+                                        "original_max_position_embeddings"};
+  char change[256];
+  fail why;
+  for (size_t i = 0; i < sizeof inside / sizeof *inside; i++) {
+    snprintf(change, sizeof change, "rope_scaling={\"rope_type\":\"yarn\",\"%s\":[]}", inside[i]);
+    CHECK(!takes(A_LLAMA, change, &why) && why.kind == FAIL_FORMAT && strstr(why.text, inside[i]),
+          "%s: %s", inside[i], why.text);
+  }
+  for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+    snprintf(change, sizeof change, "%s=[]", outside[i]);
+    CHECK(!takes(A_LLAMA, change, &why) && why.kind == FAIL_FORMAT && strstr(why.text, outside[i]),
+          "%s: %s", outside[i], why.text);
+  }
+}
+
+static void check_rotary_values(void)
+{
+#define YARN "rope_scaling={\"rope_type\":\"yarn\",\"original_max_position_embeddings\":"
+#define LLAMA3 "rope_parameters={\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":"
+  static const struct {
+    const char *changes;
+    fail_kind kind;
+    const char *words;
+  } rows[] = {
+      {"rope_scaling={\"rope_type\":7}", FAIL_FORMAT, "rope_type"},
+      {"rope_scaling={\"type\":\"longrope\"}", FAIL_UNSUPPORTED, "'longrope'"},
+      {"rope_scaling={\"full_attention\":{}}", FAIL_UNSUPPORTED, "between layers"},
+      {"partial_rotary_factor=0.5", FAIL_UNSUPPORTED, "partial_rotary_factor"},
+      {"rope_theta=0", FAIL_FORMAT, "rope_theta"},
+      {"rope_scaling={\"type\":\"linear\"}", FAIL_FORMAT, "factor of"},
+      {LLAMA3 "0,\"high_freq_factor\":4}", FAIL_FORMAT, "low_freq_factor"},
+      {LLAMA3 "4,\"high_freq_factor\":4}", FAIL_FORMAT, "high_freq_factor"},
+      {LLAMA3 "1,\"high_freq_factor\":4,\"original_max_position_embeddings\":0}", FAIL_FORMAT,
+       "original_max_position_embeddings"},
+      {YARN "0}", FAIL_FORMAT, "factor of"},
+      {YARN "5e-324}", FAIL_FORMAT, "factor of"},
+  };
+  const spec_rope *r = &read_spec->rope;
+  fail why;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    CHECK(!takes(A_LLAMA, rows[i].changes, &why), "%s was taken", rows[i].changes);
+    CHECK(why.kind == rows[i].kind && strstr(why.text, rows[i].words), "%s: %s", rows[i].changes,
+          why.text);
+  }
+  CHECK(takes(A_LLAMA, LLAMA3 "1,\"high_freq_factor\":4}", &why) && r->type == ROPE_LLAMA3, "%s",
+        why.text);
+  CHECK(takes(A_LLAMA, YARN "16,\"beta_fast\":0,\"beta_slow\":0}", &why) && r->factor == 4 &&
+            r->beta_fast == 32 && r->beta_slow == 1 &&
+            fabs(r->attention_factor - (0.1 * log(4) + 1)) < 1e-12,
+        "%s", why.text);
+  CHECK(takes(A_LLAMA, YARN "16,\"attention_factor\":3}", &why) && r->attention_factor == 3, "%s",
+        why.text);
+  CHECK(takes(A_LLAMA, YARN "64,\"mscale\":2,\"mscale_all_dim\":1}", &why) &&
+            r->attention_factor == 1,
+        "%s", why.text);
+  CHECK(takes(A_LLAMA, YARN "16,\"mscale\":2}", &why) && r->attention_factor > 1, "%s", why.text);
+}
+
+/* Frequencies of a head of 8 with base 10000: 1, 0.1, 0.01 and 0.001. YaRN keeps those that turn
+ * beta_fast times within 4096 positions, divides by the factor those that turn beta_slow times, and
+ * goes from one to the other between; with bounds that no frequency reaches it does one of the two,
+ * as transformers does. */
+static void check_frequencies(void)
+{
+  static const struct {
+    const char *more;
+    float first, last;
+  } rows[] = {{"", 1, 0.00025f},
+              {",\"truncate\":false", 1, 0.00025f},
+              {",\"beta_fast\":65,\"beta_slow\":65,\"truncate\":false", 1, 0.00025f},
+              {",\"beta_fast\":1e9,\"beta_slow\":1e9", 1, 0.001f},
+              {",\"beta_fast\":1e-9,\"beta_slow\":1e-9", 0.25f, 0.00025f}};
+  char change[256];
+  float f[4];
+  fail why;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    snprintf(change, sizeof change, YARN "4096,\"factor\":4%s}", rows[i].more);
+    CHECK(takes(A_LLAMA, change, &why), "%s", why.text);
+    rope_frequencies(read_spec, f);
+    CHECK(fabsf(f[0] - rows[i].first) < 1e-6f && fabsf(f[3] - rows[i].last) < 1e-6f,
+          "row %zu: %g %g %g %g", i, (double)f[0], (double)f[1], (double)f[2], (double)f[3]);
+  }
+}
+
 /* ---- texts ---- */
 
 static void check_text(const char *name, const char *bytes, const char *want, fail_kind kind)
@@ -315,6 +418,9 @@ int main(void)
   check_each_member();
   check_values_refused();
   check_defaults();
+  check_rotary_members();
+  check_rotary_values();
+  check_frequencies();
   check_texts();
   check_ids();
   scratch_remove();

@@ -252,6 +252,7 @@ static void check_decoders(void)
         why.text);
   tokenizer_close(t);
   CHECK(tok_nfc("\xEA\xB0\x80\xE3\x81\x82", 6, &to) && to.length == 6, "a syllable and no part");
+  CHECK(tok_nfc("\xEA\xB0\x80\xE1\x86\xA7", 6, &to) && to.length == 12, "nor this one");
   buf_free(&to);
 }
 
