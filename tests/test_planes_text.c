@@ -51,6 +51,10 @@ static const struct text_case state_cases[] = {
     {LQ_E_LAYOUT, "null"},
     {LQ_E_LAYOUT, "[]"},
     {LQ_E_LAYOUT, "{"},
+    {LQ_E_LAYOUT, "{\"a\\"},
+    {LQ_E_LAYOUT, "{\"a\":\"\\"},
+    {LQ_E_LAYOUT, "{\"quant_type\": \"nf4\", \"blocksize\": 64+, \"dtype\": \"float32\"}"},
+    {LQ_E_LAYOUT, "{\"quant_type\": \"nf4\", \"blocksize\": 64E, \"dtype\": \"float32\"}"},
     {LQ_E_LAYOUT,
      "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"float32\", \"shape\": [33, 70]"},
     {LQ_E_LAYOUT, "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"float32\", "
@@ -128,6 +132,8 @@ static void test_state_text(void)
     CHECK(st == state_cases[i].want, "status %d, not %d", st, state_cases[i].want);
   }
   test_in("text");
+  CHECK(load_text(&s, state_cases[0].text, strlen(state_cases[0].text) + 1, 1) == LQ_E_LAYOUT,
+        "a NUL after the text");
   const char *no_shape =
       "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"float32\", \"shape\": null}";
   CHECK(load_text(&s, no_shape, strlen(no_shape), 0) == LQ_E_LAYOUT, "no shape anywhere");
@@ -140,6 +146,7 @@ static void test_nested_text(void)
       {LQ_OK, "\"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": 0.5}"},
       {LQ_OK, "\"nested_offset\": -5e-1, \"nested_blocksize\": 256}"},
       {LQ_OK, "\"nested_offset\": 1, \"nested_blocksize\": 256}"},
+      {LQ_OK, "\"nested_offset\": 5E+0, \"nested_blocksize\": 256}"},
       {LQ_E_UNSUPPORTED,
        "\"nested_blocksize\": 256, \"nested_dtype\": \"float16\", \"nested_offset\": 0.5}"},
       {LQ_E_LAYOUT, "\"nested_blocksize\": 256, \"nested_dtype\": \"float32\"}"},

@@ -197,6 +197,7 @@ static void check_key_tensors(void)
   }
   model *m = model_of(SIZE_MAX, NULL, 0, "blk.1.attn_norm.bias", 24, 4);
   fail why = {0};
+  CHECK(strstr(model_shard_path(m, 0), "keys.gguf") != NULL, "%s", model_shard_path(m, 0));
   CHECK(gguf_as_folder(m, &why) && model_find(m, "model.layers.1.input_layernorm.bias"), "%s",
         why.text);
   model_close(m);

@@ -43,7 +43,7 @@ static lq_status check_plane(const lq_plane *p, int borrow, struct lqi_text *why
 {
   struct lqi_shape shape;
   uint32_t size = lqi_dtype_size(p->dtype);
-  if (!lqi_known_struct(p, p->size, sizeof *p))
+  if (!lqi_known_struct(p, p->size, sizeof *p)) /* GCOVR_EXCL_BR_LINE: none is smaller here */
     return lqi_fail(why, LQ_E_VERSION, "lq_plane.size is not one that this library knows", NULL);
   if (p->name == NULL || size == 0 || (p->bytes != 0 && p->data == NULL))
     return lqi_fail(why, LQ_E_ARGUMENT, "a plane lacks name, dtype or data", NULL);
@@ -102,14 +102,12 @@ static lq_status check_block_sizes(const struct lqi_store *store, struct lqi_tex
   return LQ_OK;
 }
 
-/* Bits, groups and their number, before any size is made of them. */
+/* Groups and their number, before any size is made of them; bits are those of a code already. */
 static lq_status check_groups(const struct lqi_store *store, struct lqi_text *why)
 {
   uint64_t bytes;
   if (!LQI_HAS_AFFINE || (store->method->flags & LQ_METHOD_GROUPWISE) == 0)
     return LQ_OK;
-  if (!lqi_affine_has_bits(store->bits))
-    return lqi_fail(why, LQ_E_LAYOUT, "bits must be 2, 3, 4 or 8", NULL);
   if (!store->mapped && store->group_size % 8 != 0)
     return lqi_fail(why, LQ_E_LAYOUT, "group size must be a multiple of 8", NULL);
   if (lqi_mul_overflows(store->shape.rows, store->groups, &bytes) || bytes >= UINT64_C(1) << 59)
@@ -136,7 +134,7 @@ static lq_status check_sizes(const struct lqi_store *store, struct lqi_text *why
   store->method->layout(store, bytes);
   if (store->plane[LQI_CODEBOOK].bytes != 0 && store->method->codec != NULL)
     bytes[LQI_CODEBOOK] = store->method->codec->entries * sizeof(float);
-  if (store->plane[LQI_NESTED_CODEBOOK].bytes != 0 && store->nested_block_size != 0)
+  if (store->plane[LQI_NESTED_CODEBOOK].bytes != 0) /* taken with nested scales alone */
     bytes[LQI_NESTED_CODEBOOK] = lqi_codec_dynamic.entries * sizeof(float);
   for (int i = 0; i < LQI_PLANES; i++)
     if (store->plane[i].bytes != bytes[i]) {

@@ -19,24 +19,19 @@ struct scanner {
   struct lqi_fields *out;
 };
 
-static const struct {
-  int32_t dtype;
-  const char *name;
-} dtype_names[] = {{LQ_F32, "float32"}, {LQ_F16, "float16"}, {LQ_BF16, "bfloat16"}};
+/* By lqi_float_index(). */
+static const char *const dtype_names[LQI_FLOATS] = {"float32", "float16", "bfloat16"};
 
 const char *lqi_dtype_name(int32_t dtype)
 {
-  for (size_t i = 0; i < LQI_COUNT(dtype_names); i++)
-    if (dtype_names[i].dtype == dtype)
-      return dtype_names[i].name;
-  return "";
+  return dtype_names[lqi_float_index(dtype)];
 }
 
 int32_t lqi_dtype_from_name(const char *name)
 {
-  for (size_t i = 0; i < LQI_COUNT(dtype_names); i++)
-    if (strcmp(dtype_names[i].name, name) == 0)
-      return dtype_names[i].dtype;
+  for (int32_t i = 0; i < LQI_FLOATS; i++)
+    if (strcmp(dtype_names[i], name) == 0)
+      return LQ_F32 + i;
   return 0;
 }
 
@@ -65,7 +60,7 @@ static char peek(struct scanner *in)
 
 static int take(struct scanner *in, char c)
 {
-  if (peek(in) != c || in->at == in->n)
+  if (peek(in) != c) /* at the end as well: `c` is no NUL */
     return 0;
   in->at++;
   return 1;
@@ -81,7 +76,10 @@ static int skip_string(struct scanner *in)
     if (in->at < in->n && (unsigned char)in->s[in->at] < 0x20)
       return 0;
   }
-  return in->at < in->n && ++in->at != 0;
+  if (in->at >= in->n)
+    return 0;
+  in->at++;
+  return 1;
 }
 
 /* A string without escapes into out[0..room); longer ones are cut, so that they equal no known
@@ -245,11 +243,10 @@ static int take_field(struct scanner *in, enum field field)
   case FIELD_GROUPS: return take_u64(in, &out->groups);
   case FIELD_SYMMETRIC: return take_u64(in, &out->symmetric);
   case FIELD_BLOCK_TYPE: return take_u64(in, &out->block_type);
-  case FIELD_NESTED_OFFSET:
+  default: /* FIELD_NESTED_OFFSET */
     out->has_nested_offset = take_double(in, &out->nested_offset);
     return out->has_nested_offset;
   }
-  return 0;
 }
 
 /* A field said twice is refused: two readers could take different ones. */

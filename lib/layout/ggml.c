@@ -14,12 +14,6 @@
 /* Numbers of the types that are not quantized, by float index. */
 static const int32_t dense_types[LQI_FLOATS] = {0, 1, 30};
 
-static void ggml_describe(const struct lqi_store *store, struct lqi_text *out)
-{
-  (void)store;
-  lqi_text_clear(out);
-}
-
 static uint32_t ggml_count(const struct lqi_store *store)
 {
   return store->method == &lqi_method_ggml || store->method == &lqi_method_none ? 2 : 0;
@@ -55,9 +49,8 @@ static lq_status shape_of_blocks(const lq_plane *blocks, const struct lqi_ggml_t
   memcpy(dims, blocks->dims, blocks->ndim * sizeof *dims);
   if (*last % type->bytes != 0)
     return lqi_fail(why, LQ_E_LAYOUT, "blocks do not fill whole rows of ", type->name);
-  *last /= type->bytes;
-  if (lqi_mul_overflows(*last, type->elements, last) ||
-      lqi_shape_set(&out->shape, blocks->ndim, dims) != LQ_OK)
+  *last = *last / type->bytes * type->elements; /* below 2^59 times 256 / 54 */
+  if (lqi_shape_set(&out->shape, blocks->ndim, dims) != LQ_OK)
     return lqi_fail(why, LQ_E_LAYOUT, "the shape of the blocks overflows", NULL);
   return LQ_OK;
 }
@@ -81,9 +74,8 @@ static lq_status ggml_import(const struct lqi_import *in, struct lqi_store *out,
   if (lqi_is_float(type->dtype)) {
     out->method = &lqi_method_none;
     out->dtype = type->dtype;
-    if (blocks != NULL && lqi_shape_set(&out->shape, blocks->ndim, blocks->dims) != LQ_OK)
-      return lqi_fail(why, LQ_E_LAYOUT, "the shape of the blocks overflows", NULL);
-    return lqi_take_plane(in, "blocks", type->dtype, 0, &out->plane[LQI_CODES], why);
+    s = lqi_take_plane(in, "blocks", type->dtype, 0, &out->plane[LQI_CODES], why);
+    return s == LQ_OK ? lqi_shape_set(&out->shape, blocks->ndim, blocks->dims) : s;
   }
   out->block_type = id;
   s = lqi_take_plane(in, "blocks", LQ_U8, 0, &out->plane[LQI_CODES], why);
@@ -92,7 +84,6 @@ static lq_status ggml_import(const struct lqi_import *in, struct lqi_store *out,
 
 const struct lqi_layout lqi_layout_ggml = {
     .id = LQ_LAYOUT_GGML,
-    .describe = ggml_describe,
     .count = ggml_count,
     .plane = ggml_plane,
     .import = ggml_import,

@@ -120,12 +120,6 @@ static void awq_pack(struct lqi_store *store)
   lqi_scales_from_rows(store, store->packed.scale_dtype, &to[LQI_QSCALES]);
 }
 
-static void describe_nothing(const struct lqi_store *store, struct lqi_text *out)
-{
-  (void)store;
-  lqi_text_clear(out);
-}
-
 static uint32_t v1_count(const struct lqi_store *store)
 {
   return store->packed.layout == LQ_LAYOUT_GPTQ ? 4 : 0;
@@ -174,19 +168,19 @@ struct given {
   const lq_plane *weight, *zeros, *scales, *index;
 };
 
+/* `dtype` 0: any float. */
 static lq_status take_matrix(const struct lqi_import *in, const char *name, int32_t dtype,
                              const lq_plane **plane, struct lqi_span *span, struct lqi_text *why)
 {
-  lq_status s = LQ_OK;
   *plane = lqi_find_plane(in, name);
-  if (*plane == NULL || dtype != 0 || !lqi_is_float((*plane)->dtype))
-    s = lqi_take_plane(in, name, dtype, 0, span, why);
-  else
-    *span = (struct lqi_span){(void *)(uintptr_t)(*plane)->data, (*plane)->bytes};
-  /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): lqi_take_plane() fails without a plane */
-  if (s == LQ_OK && ((*plane)->ndim != 2 || (*plane)->bytes == 0))
+  if (*plane == NULL)
+    return lqi_fail(why, LQ_E_LAYOUT, name, " is missing");
+  if (dtype != 0 ? (*plane)->dtype != dtype : !lqi_is_float((*plane)->dtype))
+    return lqi_fail(why, LQ_E_LAYOUT, name, " has the wrong dtype");
+  if ((*plane)->ndim != 2 || (*plane)->bytes == 0)
     return lqi_fail(why, LQ_E_LAYOUT, name, " must be a matrix that is not empty");
-  return s;
+  *span = (struct lqi_span){(void *)(uintptr_t)(*plane)->data, (*plane)->bytes};
+  return LQ_OK;
 }
 
 static lq_status take_planes(const struct lqi_import *in, struct given *g, struct lqi_store *out,
@@ -422,7 +416,6 @@ static void packed_unpack(const struct lqi_store *from, struct lqi_store *to)
 
 const struct lqi_layout lqi_layout_gptq = {
     .id = LQ_LAYOUT_GPTQ,
-    .describe = describe_nothing,
     .count = v1_count,
     .plane = packed_plane,
     .import = v1_import,
@@ -434,7 +427,6 @@ const struct lqi_layout lqi_layout_gptq = {
 
 const struct lqi_layout lqi_layout_gptq_v2 = {
     .id = LQ_LAYOUT_GPTQ_V2,
-    .describe = describe_nothing,
     .count = v2_count,
     .plane = packed_plane,
     .import = v2_import,
@@ -446,7 +438,6 @@ const struct lqi_layout lqi_layout_gptq_v2 = {
 
 const struct lqi_layout lqi_layout_awq = {
     .id = LQ_LAYOUT_AWQ,
-    .describe = describe_nothing,
     .count = awq_count,
     .plane = packed_plane,
     .import = awq_import,

@@ -21,7 +21,8 @@ struct lqi_import {
 struct lqi_layout {
   int32_t id;
 
-  /* The text plane of a tensor, "" if the family has none. A pure function of the store. */
+  /* The text plane of a tensor, "" if it has none; NULL for families without such planes. A pure
+   * function of the store. */
   void (*describe)(const struct lqi_store *store, struct lqi_text *out);
 
   /* How many planes; 0 if the family cannot hold this tensor. */

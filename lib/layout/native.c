@@ -167,7 +167,7 @@ static uint32_t native_count(const struct lqi_store *store)
 static void native_plane(const struct lqi_store *store, const struct lqi_text *text, uint32_t i,
                          lq_plane *out)
 {
-  for (uint32_t which = 0; which < CANDIDATES; which++)
+  for (uint32_t which = 0;; which++) /* there are more than `i` */
     if (native_candidate(store, text, which, out) && i-- == 0)
       return;
 }
