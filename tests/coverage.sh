@@ -14,7 +14,7 @@ readers='^(src/files/(json_?[a-z]*|st_header|st_read|st_dtype|gguf_read|gguf_val
 readers=$readers'|src/model/(gguf_[a-z]*|spec|rope|tok_[a-z_]*|tokenizer|corpus)[.]c'
 readers=$readers'|lib/(layout/[a-z]*|api/planes|method/calibration)[.]c)$'
 tests_of_readers="$(echo tests/test_files_*.c tests/test_tool_gguf*.c tests/test_tool_tokenizer*.c tests/test_planes*.c) \
-  tests/test_tool_readers.c tests/test_gguf.c tests/test_gptq_layouts.c tests/test_gptq_pairs.c tests/test_oom.c tests/files_faults.sh"
+  tests/test_tool_readers.c tests/test_tool_model.c tests/test_gguf.c tests/test_gptq_layouts.c tests/test_gptq_pairs.c tests/test_oom.c tests/files_faults.sh"
 chosen=${TESTS:+yes} # then nothing has to be whole
 [ "${SET:-all}" != readers ] || TESTS=${TESTS:-$tests_of_readers}
 mkdir -p "$out"

@@ -410,6 +410,8 @@ static void check_images(char *image, size_t bytes)
   /* 1,239,850,262 columns: the sums just fit 64 bits, and with 511 rows that wait they do not. */
   memcpy(image + 8, "\x16\x9d\xe6\x49\0\0\0\0\xff\1\0\0\0\0\0\0\xff\1\0\0\0\0\0\0", 24);
   CHECK(lq_quantizer_load(paired, image, bytes) == LQ_E_LAYOUT, "2^64 bytes");
+  memset(image + 8, 0, 24);
+  CHECK(lq_quantizer_load(paired, image, 32) == LQ_OK, "no columns, no rows");
   lq_quantizer_reset(paired);
   CHECK(lq_quantizer_observe(plain, 9, COLUMNS, LQ_F32, input, COLUMNS) == LQ_OK, "observe");
   observe(paired, 0, 9, wanted);

@@ -45,9 +45,11 @@ bool gguf_bytes_at(const gguf_file *f, uint64_t offset, void *into, size_t count
     return io_read_at(f->fd, offset, into, count, f->path, why);
   if (count == 0) /* of an empty tensor, which may lie behind the end */
     return true;
-  if (count > f->bytes - offset)
-    return fail_set(why, FAIL_TRUNCATED, f->path, "byte %llu: %zu bytes are not there",
-                    (unsigned long long)offset, count);
+  if (count > f->bytes - offset) {
+    fail_set(why, FAIL_TRUNCATED, f->path, "byte %llu: %zu bytes are not there",
+             (unsigned long long)offset, count);
+    return false;
+  }
   memcpy(into, f->memory + offset, count);
   return true;
 }
