@@ -1,6 +1,6 @@
 /*
- * faults_readers.h - what reads models beyond their files, for files_faults.c: tokenizers, the keys of
- * GGUF files, texts and ids.
+ * faults_readers.h - what reads models beyond their files, for files_faults.c: tokenizers, the keys
+ * of GGUF files, texts and ids.
  *
  * Owns: the scenarios and the files that they read. Must not know: how calls fail.
  */

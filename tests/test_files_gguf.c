@@ -527,7 +527,17 @@ static void check_other_values(void)
   memset(b.data + words, 0xff, 8);
   CHECK(!gguf_text(f, v, 0, &text, &length, &why) && why.kind == FAIL_TRUNCATED, "%s", why.text);
   gguf_close(f);
-  b.length = 0;
+  buf_free(&b);
+}
+
+/* A text with a NUL in it, an array of strings that is the last value. */
+static void check_last_values(void)
+{
+  gguf_file *f = NULL;
+  gguf_array a;
+  fail why = {0};
+  buf b = {0};
+  char *text;
   put_head(&b, 0, 3);
   put_key(&b, "cut", GGUF_STRING);
   put_int(&b, 3, 8);
@@ -625,6 +635,7 @@ int main(int argc, char **argv)
   check_random(&sample);
   check_rules();
   check_other_values();
+  check_last_values();
   check_large();
   buf_free(&sample);
   scratch_remove();

@@ -27,76 +27,77 @@ static json_doc *parsed(const char *text)
   return d;
 }
 
+static const struct {
+  const char *text;
+  fail_kind kind;
+  int byte;
+} refused[] = {
+    {"", FAIL_FORMAT, 0},
+    {" ", FAIL_FORMAT, 1},
+    {"{", FAIL_FORMAT, 1},
+    {"[1,]", FAIL_FORMAT, 3},
+    {"[,1]", FAIL_FORMAT, 1},
+    {"{\"a\":1,}", FAIL_FORMAT, 7},
+    {"{\"a\" 1}", FAIL_FORMAT, 5},
+    {"{a:1}", FAIL_FORMAT, 1},
+    {"{\"a\":}", FAIL_FORMAT, 5},
+    {"[1 2]", FAIL_FORMAT, 3},
+    {"[1}", FAIL_FORMAT, 2},
+    {"{} {}", FAIL_FORMAT, 3},
+    {"\xEF\xBB\xBF{}", FAIL_FORMAT, 0},
+    {"[01]", FAIL_FORMAT, 2},
+    {"[+1]", FAIL_FORMAT, 1},
+    {"[-]", FAIL_FORMAT, 2},
+    {"[1.]", FAIL_FORMAT, 3},
+    {"[.5]", FAIL_FORMAT, 1},
+    {"[1e]", FAIL_FORMAT, 3},
+    {"[0x1]", FAIL_FORMAT, 2},
+    {"[NaN]", FAIL_FORMAT, 1},
+    {"[Infinity]", FAIL_FORMAT, 1},
+    {"[tru]", FAIL_FORMAT, 1},
+    {"[truey]", FAIL_FORMAT, 5},
+    {"['a']", FAIL_FORMAT, 1},
+    {"[\"\\x\"]", FAIL_FORMAT, 3},
+    {"[\"\\u12G4\"]", FAIL_FORMAT, 6},
+    {"[\"\\ud800\"]", FAIL_FORMAT, 2},
+    {"[\"\\ud800\\u0041\"]", FAIL_FORMAT, 2},
+    {"[\"\\udc00\"]", FAIL_FORMAT, 2},
+    {"[\"\t\"]", FAIL_FORMAT, 2},
+    {"[\"\x80\"]", FAIL_FORMAT, 2},
+    {"[\"\xC0\xAF\"]", FAIL_FORMAT, 2},
+    {"[\"\xED\xA0\x80\"]", FAIL_FORMAT, 2},
+    {"[\"\xF4\x90\x80\x80\"]", FAIL_FORMAT, 2},
+    {"[\"\xE2\x82", FAIL_FORMAT, 2},
+    {"[\"a", FAIL_FORMAT, 3},
+    {"[\"a\\", FAIL_FORMAT, 4},
+    {"[\"\\u00", FAIL_FORMAT, 6},
+    {"[1]//", FAIL_FORMAT, 3},
+    {"\"\\", FAIL_FORMAT, 2},
+    {"[\"\\u00 0\"]", FAIL_FORMAT, 6},
+    {"[\"\\u00G0\"]", FAIL_FORMAT, 6},
+    {"\"\\ud800\\", FAIL_FORMAT, 1},
+    {"[\"\\ud800\\n\"]", FAIL_FORMAT, 2},
+    {"[\"\\ud800\\u00g0\"]", FAIL_FORMAT, 12},
+    {"[\"\\ud800\\ue000\"]", FAIL_FORMAT, 2},
+    {"tru", FAIL_FORMAT, 0},
+    {"[1E+-]", FAIL_FORMAT, 4},
+    {"[1e-]", FAIL_FORMAT, 4},
+    {"{\"a\":0,\"ab\":0,\"a\":0}", FAIL_FORMAT, 14},
+    {"{\"ab\":0,\"a\":0,\"ab\":0}", FAIL_FORMAT, 14},
+    {"{\"a\":1,\"\\u0061\":2}", FAIL_FORMAT, 7},
+    {"{\"x\":{\"b\":1,\"c\":2,\"b\":3}}", FAIL_FORMAT, 18},
+};
+
 static void check_refused(void)
 {
-  static const struct {
-    const char *text;
-    fail_kind kind;
-    int byte;
-  } rows[] = {
-      {"", FAIL_FORMAT, 0},
-      {" ", FAIL_FORMAT, 1},
-      {"{", FAIL_FORMAT, 1},
-      {"[1,]", FAIL_FORMAT, 3},
-      {"[,1]", FAIL_FORMAT, 1},
-      {"{\"a\":1,}", FAIL_FORMAT, 7},
-      {"{\"a\" 1}", FAIL_FORMAT, 5},
-      {"{a:1}", FAIL_FORMAT, 1},
-      {"{\"a\":}", FAIL_FORMAT, 5},
-      {"[1 2]", FAIL_FORMAT, 3},
-      {"[1}", FAIL_FORMAT, 2},
-      {"{} {}", FAIL_FORMAT, 3},
-      {"\xEF\xBB\xBF{}", FAIL_FORMAT, 0},
-      {"[01]", FAIL_FORMAT, 2},
-      {"[+1]", FAIL_FORMAT, 1},
-      {"[-]", FAIL_FORMAT, 2},
-      {"[1.]", FAIL_FORMAT, 3},
-      {"[.5]", FAIL_FORMAT, 1},
-      {"[1e]", FAIL_FORMAT, 3},
-      {"[0x1]", FAIL_FORMAT, 2},
-      {"[NaN]", FAIL_FORMAT, 1},
-      {"[Infinity]", FAIL_FORMAT, 1},
-      {"[tru]", FAIL_FORMAT, 1},
-      {"[truey]", FAIL_FORMAT, 5},
-      {"['a']", FAIL_FORMAT, 1},
-      {"[\"\\x\"]", FAIL_FORMAT, 3},
-      {"[\"\\u12G4\"]", FAIL_FORMAT, 6},
-      {"[\"\\ud800\"]", FAIL_FORMAT, 2},
-      {"[\"\\ud800\\u0041\"]", FAIL_FORMAT, 2},
-      {"[\"\\udc00\"]", FAIL_FORMAT, 2},
-      {"[\"\t\"]", FAIL_FORMAT, 2},
-      {"[\"\x80\"]", FAIL_FORMAT, 2},
-      {"[\"\xC0\xAF\"]", FAIL_FORMAT, 2},
-      {"[\"\xED\xA0\x80\"]", FAIL_FORMAT, 2},
-      {"[\"\xF4\x90\x80\x80\"]", FAIL_FORMAT, 2},
-      {"[\"\xE2\x82", FAIL_FORMAT, 2},
-      {"[\"a", FAIL_FORMAT, 3},
-      {"[\"a\\", FAIL_FORMAT, 4},
-      {"[\"\\u00", FAIL_FORMAT, 6},
-      {"[1]//", FAIL_FORMAT, 3},
-      {"\"\\", FAIL_FORMAT, 2},
-      {"[\"\\u00 0\"]", FAIL_FORMAT, 6},
-      {"[\"\\u00G0\"]", FAIL_FORMAT, 6},
-      {"\"\\ud800\\", FAIL_FORMAT, 1},
-      {"[\"\\ud800\\n\"]", FAIL_FORMAT, 2},
-      {"[\"\\ud800\\u00g0\"]", FAIL_FORMAT, 12},
-      {"[\"\\ud800\\ue000\"]", FAIL_FORMAT, 2},
-      {"tru", FAIL_FORMAT, 0},
-      {"[1E+-]", FAIL_FORMAT, 4},
-      {"[1e-]", FAIL_FORMAT, 4},
-      {"{\"a\":0,\"ab\":0,\"a\":0}", FAIL_FORMAT, 14},
-      {"{\"ab\":0,\"a\":0,\"ab\":0}", FAIL_FORMAT, 14},
-      {"{\"a\":1,\"\\u0061\":2}", FAIL_FORMAT, 7},
-      {"{\"x\":{\"b\":1,\"c\":2,\"b\":3}}", FAIL_FORMAT, 18},
-  };
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
     fail why = {0};
     char place[32];
-    json_doc *d = parse(rows[i].text, strlen(rows[i].text), &why);
+    json_doc *d = parse(refused[i].text, strlen(refused[i].text), &why);
     test_in("refuse %zu", i);
-    CHECK(d == NULL, "%s was taken", rows[i].text);
-    CHECK(why.kind == rows[i].kind, "%s", fail_kind_name(why.kind));
-    snprintf(place, sizeof place, "t.json: format: byte %d:", rows[i].byte);
+    CHECK(d == NULL, "%s was taken", refused[i].text);
+    CHECK(why.kind == refused[i].kind, "%s", fail_kind_name(why.kind));
+    snprintf(place, sizeof place, "t.json: format: byte %d:", refused[i].byte);
     CHECK(strncmp(why.text, place, strlen(place)) == 0, "%s, expected %s", why.text, place);
     json_free(d);
   }

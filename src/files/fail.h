@@ -48,11 +48,11 @@ typedef struct fail {
 #define FAIL_PRINTF(at, first)
 #endif
 
-/* Fills `why` (may be NULL) with "FILE: KIND: text"; `file` NULL leaves out what is before the text.
- * KIND is truncated, format, limit, overflow or unsupported; for the other kinds there is no such
- * word. The whole line is escaped: control characters and bytes that are not UTF-8 become \n, \xHH,
- * so names that come from files can be given to %s as they are. A longer line is cut with "...".
- * Returns false. Any thread, each with its own `why`. */
+/* Fills `why` (may be NULL) with "FILE: KIND: text"; `file` NULL leaves out what is before the
+ * text. KIND is truncated, format, limit, overflow or unsupported; for the other kinds there is no
+ * such word. The whole line is escaped: control characters and bytes that are not UTF-8 become \n,
+ * \xHH, so names that come from files can be given to %s as they are. A longer line is cut with
+ * "...". Returns false. Any thread, each with its own `why`. */
 bool fail_set(fail *why, fail_kind kind, const char *file, const char *format, ...)
     FAIL_PRINTF(4, 5);
 
