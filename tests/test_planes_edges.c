@@ -295,9 +295,10 @@ static void test_packed_forms(void)
     part(&native, "scales")->dtype = LQ_BF16;
     part(&native, "scales")->dims[1] *= 2;
     CHECK(load(&native, "", 1, 0, &t) == LQ_E_LAYOUT, "bf16 scales");
+    uint32_t n = native.n;
     native.n = 2;
     CHECK(load(&native, "", 1, 0, &t) == LQ_E_LAYOUT, "no scales");
-    native.n = 3;
+    native.n = n;
     free_parts(&native);
   }
 }
