@@ -9,6 +9,8 @@
  */
 #include "test_files.h"
 
+#include "../src/files/interrupt.h"
+#include "../src/files/io.h"
 #include "../src/files/job.h"
 #include "../src/files/journal.h"
 #include "../src/files/model.h"
@@ -17,6 +19,9 @@
 #include "gguf.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/statvfs.h>
@@ -28,6 +33,7 @@ enum mode { NOTHING, MEMORY, SYSTEM, INTERRUPTED };
 static enum mode mode;
 static _Atomic long calls, live;
 static long fail_at;
+static int error_given = EIO;
 static bool onward, no_exchange;
 
 static bool fails(enum mode kind, int error)
@@ -49,13 +55,11 @@ static void *counted(void *p)
 
 /* name, what it returns, parameters, arguments: a call of the system that gives -1 */
 #define CALLS(X) \
-  X(fstat64, int, (int fd, void *st), (fd, st)) \
   X(fstatat64, int, (int fd, const char *name, void *st, int flags), (fd, name, st, flags)) \
   X(lstat64, int, (const char *name, void *st), (name, st)) \
   X(stat64, int, (const char *name, void *st), (name, st)) \
   X(openat64, int, (int fd, const char *name, int flags, int bits), (fd, name, flags, bits)) \
   X(open64, int, (const char *name, int flags, int bits), (name, flags, bits)) \
-  X(flock, int, (int fd, int what), (fd, what)) \
   X(ftruncate64, int, (int fd, off_t bytes), (fd, bytes)) \
   X(fchmod, int, (int fd, mode_t bits), (fd, bits)) \
   X(mkdir, int, (const char *name, mode_t bits), (name, bits)) \
@@ -64,27 +68,24 @@ static void *counted(void *p)
   X(unlinkat, int, (int fd, const char *name, int flags), (fd, name, flags)) \
   X(rmdir, int, (const char *name), (name)) \
   X(rename, int, (const char *from, const char *to), (from, to)) \
-  X(statvfs64, int, (const char *name, void *st), (name, st))
+  X(sigaction, int, (int which, const void *now, void *old), (which, now, old))
 
 /* The same, and calls that are made again after an interruption. */
-#define MOVES(X) \
-  X(pread64, ssize_t, (int fd, void *to, size_t n, off_t at), (fd, to, n, at)) \
-  X(pwrite64, ssize_t, (int fd, const void *from, size_t n, off_t at), (fd, from, n, at)) \
-  X(fsync, int, (int fd), (fd))
+#define MOVES(X) X(pread64, ssize_t, (int fd, void *to, size_t n, off_t at), (fd, to, n, at))
 
 #define DEFINE_CALL(name, type, parameters, arguments) \
   type __real_##name parameters; \
   type __wrap_##name parameters; \
   type __wrap_##name parameters \
   { \
-    return fails(SYSTEM, EIO) ? -1 : __real_##name arguments; \
+    return fails(SYSTEM, error_given) ? -1 : __real_##name arguments; \
   }
 #define DEFINE_MOVE(name, type, parameters, arguments) \
   type __real_##name parameters; \
   type __wrap_##name parameters; \
   type __wrap_##name parameters \
   { \
-    return fails(SYSTEM, EIO) || fails(INTERRUPTED, EINTR) ? -1 : __real_##name arguments; \
+    return fails(SYSTEM, error_given) || fails(INTERRUPTED, EINTR) ? -1 : __real_##name arguments; \
   }
 #define DEFINE_POINTER(name, type, parameters, arguments, kind, error, made) \
   type __real_##name parameters; \
@@ -101,14 +102,12 @@ int __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned fl
 {
   if (no_exchange)
     errno = ENOSYS;
-  return no_exchange || fails(SYSTEM, EIO) ? -1 : __real_renameat2(a, from, b, to, flags);
+  return no_exchange || fails(SYSTEM, error_given) ? -1 : __real_renameat2(a, from, b, to, flags);
 }
 
-CALLS(DEFINE_CALL)
-MOVES(DEFINE_MOVE)
-DEFINE_POINTER(readdir64, void *, (DIR * dir), (dir), SYSTEM, EIO, )
-DEFINE_POINTER(fdopendir, DIR *, (int fd), (fd), SYSTEM, EIO, )
-DEFINE_POINTER(opendir, DIR *, (const char *name), (name), SYSTEM, EIO, )
+DEFINE_POINTER(readdir64, void *, (DIR * dir), (dir), SYSTEM, error_given, )
+DEFINE_POINTER(fdopendir, DIR *, (int fd), (fd), SYSTEM, error_given, )
+DEFINE_POINTER(opendir, DIR *, (const char *name), (name), SYSTEM, error_given, )
 DEFINE_POINTER(malloc, void *, (size_t bytes), (bytes), MEMORY, ENOMEM, counted)
 DEFINE_POINTER(calloc, void *, (size_t n, size_t bytes), (n, bytes), MEMORY, ENOMEM, counted)
 DEFINE_POINTER(strdup, char *, (const char *text), (text), MEMORY, ENOMEM, counted)
@@ -130,6 +129,40 @@ void __wrap_free(void *p)
   live -= p != NULL && mode != NOTHING;
   __real_free(p);
 }
+
+/* A file is closed whatever close says. */
+int __real_close(int fd);
+int __wrap_close(int fd);
+int __wrap_close(int fd)
+{
+  int got = __real_close(fd), error = errno;
+  if (fails(SYSTEM, error_given) || fails(INTERRUPTED, EINTR))
+    return -1;
+  errno = error;
+  return got;
+}
+
+/* These give the error itself. */
+int __real_posix_fallocate64(int fd, off_t at, off_t bytes);
+int __wrap_posix_fallocate64(int fd, off_t at, off_t bytes);
+int __wrap_posix_fallocate64(int fd, off_t at, off_t bytes)
+{
+  return fails(SYSTEM, error_given) || fails(INTERRUPTED, EINTR)
+             ? errno
+             : __real_posix_fallocate64(fd, at, bytes);
+}
+
+int __real_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*run)(void *), void *user);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*run)(void *), void *user);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*run)(void *), void *user)
+{
+  return fails(SYSTEM, EAGAIN) ? EAGAIN : __real_pthread_create(t, a, run, user);
+}
+
+#include "faults_writers.h"
+
+CALLS(DEFINE_CALL)
+MOVES(DEFINE_MOVE)
 
 /* ---- scenarios: true, or false and why ---- */
 
@@ -325,11 +358,14 @@ static bool job(fail *why)
       const char name[] = {*part, 0};
       char path[1100];
       snprintf(path, sizeof path, "%s/%s", job_folder(j), name);
-      int fd = open(path, O_CREAT | O_WRONLY, 0600);
-      ok = fd >= 0 || fail_system(why, path, "make", errno);
-      if (fd >= 0)
-        close(fd);
+      ok = link(at("in.json"), path) == 0 || errno == EEXIST;
+      CHECK(ok, "%s", path);
       ok = ok && (job_has(j, name) || job_add(j, name, &note, 1, why));
+    }
+    if (ok && k == 0) { /* what the next run removes */
+      char path[1100];
+      snprintf(path, sizeof path, "%s/unfinished", job_folder(j));
+      CHECK(link(at("in.json"), path) == 0, "%s", path);
     }
     ok = ok && (k == 0 || job_seal(j, why));
     if (j != NULL) {
@@ -380,6 +416,9 @@ static const struct scenario {
     {"gguf as folder", gguf_folder},
     {"corpora", corpora},
     {"extras", extras},
+    {"beside stale files", beside_stale},
+    {"a lent folder", lent_folder},
+    {"signals", signals},
 };
 
 /* ---- each call of each scenario ---- */
@@ -414,6 +453,24 @@ static void each_call(const struct scenario *s, enum mode kind)
       run(s, kind, k, true);
 }
 
+/* What else a system may say: some of it is no failure. */
+static void each_error(void)
+{
+  static bool (*const writers[])(fail *) = {safetensors_write, folders, job, journals};
+  static const int errors[] = {EEXIST, EINVAL, ENOTSUP, ENOSYS, ENOLCK, ENOENT, ENOMEM};
+  for (size_t e = 0; e < sizeof errors / sizeof *errors; e++)
+    for (size_t i = 0; i < sizeof writers / sizeof *writers; i++) {
+      char name[32];
+      const struct scenario s = {name, writers[i]};
+      snprintf(name, sizeof name, "error %d, writer %zu", errors[e], i);
+      error_given = errors[e];
+      for (long k = 1; run(&s, SYSTEM, k, false); k++)
+        if (errors[e] == EEXIST)
+          run(&s, SYSTEM, k, true);
+    }
+  error_given = EIO;
+}
+
 int main(int argc, char **argv)
 {
   static const struct scenario window = {"gguf window", gguf_window};
@@ -431,6 +488,9 @@ int main(int argc, char **argv)
     put_gguf(before);
     each_call(&window, SYSTEM);
   }
+  each_error();
+  check_odd();
+  check_signals();
   remove_all(at("work/out.quant-job"));
   remove_all(at("work"));
   free(bpe_bytes);

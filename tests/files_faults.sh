@@ -5,7 +5,8 @@ set -u
 program=$LQ_BUILD/tests/files_faults
 wrapped=
 for name in malloc calloc realloc free strdup strndup fstat64 fstatat64 lstat64 stat64 openat64 open64 flock ftruncate64 fchmod \
-  mkdir mkdirat unlink unlinkat rmdir rename renameat2 statvfs64 pread64 pwrite64 fsync readdir64 fdopendir opendir; do
+  mkdir mkdirat unlink unlinkat rmdir rename renameat2 statvfs64 pread64 pwrite64 fsync readdir64 fdopendir opendir close \
+  posix_fallocate64 pthread_create sigaction sysconf _Exit; do
   wrapped="$wrapped -Wl,--wrap=$name"
 done
 openmp=
