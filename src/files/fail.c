@@ -27,12 +27,10 @@ bool fail_set(fail *why, fail_kind kind, const char *file, const char *format, .
 {
   if (why == NULL)
     return false;
-  char raw[FAIL_TEXT];
-  size_t used = 0;
-  if (file != NULL) {
-    int n = snprintf(raw, sizeof raw, "%s: %s", file, kind_word(kind));
-    used = n < 0 ? 0 : (size_t)n < sizeof raw ? (size_t)n : sizeof raw - 1;
-  }
+  char raw[FAIL_TEXT] = "";
+  if (file != NULL)
+    snprintf(raw, sizeof raw, "%s: %s", file, kind_word(kind));
+  size_t used = strlen(raw);
   va_list list;
   va_start(list, format);
   int n = vsnprintf(raw + used, sizeof raw - used, format, list);

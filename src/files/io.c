@@ -81,7 +81,9 @@ bool io_write_at(int fd, uint64_t offset, const void *from, size_t count, const 
 
 bool io_flush(int fd, const char *file, fail *why)
 {
-  return sys_flush(fd) || fail_system(why, file, "flush to disk", errno);
+  if (!sys_flush(fd))
+    return fail_system(why, file, "flush to disk", errno);
+  return true;
 }
 
 bool io_read_all(char **text, size_t *length, int folder, const char *name, bool follow,

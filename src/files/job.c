@@ -166,9 +166,11 @@ static bool take_records(job_store *j, const buf *header, bool verify, const cha
 static bool open_journal(job_store *j, const job_wish *wish, const buf *header, fail *why)
 {
   char *path = io_join(j->folder, JOB_JOURNAL);
-  bool ok = path != NULL || fail_memory(why, j->folder);
+  bool ok;
 
-  ok = ok && journal_open(&j->records, path, !wish->resume, why);
+  if (path == NULL)
+    return fail_memory(why, j->folder);
+  ok = journal_open(&j->records, path, !wish->resume, why);
   if (ok && journal_count(j->records) > 0)
     ok = take_records(j, header, wish->verify, path, why);
   else if (ok)

@@ -24,8 +24,10 @@ static bool hash_file(int fd, job_part *p, const atomic_bool *stop, const char *
   char *piece = malloc(PIECE);
   sha256 sum;
   uint64_t at = 0;
-  bool ok = piece != NULL || fail_memory(why, path);
+  bool ok = true;
 
+  if (piece == NULL)
+    return fail_memory(why, path);
   sha256_start(&sum);
   while (ok && at < p->bytes && !atomic_load(stop)) {
     size_t n = p->bytes - at < PIECE ? (size_t)(p->bytes - at) : PIECE;

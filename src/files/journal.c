@@ -113,7 +113,7 @@ static bool open_locked(journal *j, fail *why)
     if (!sys_lock(j->fd)) {
       if (errno == EWOULDBLOCK)
         return fail_set(why, FAIL_EXISTS, j->path, "another process is at work here");
-      if (errno != ENOLCK && errno != ENOSYS && errno != ENOTSUP && errno != EOPNOTSUPP)
+      if (errno != ENOLCK && errno != ENOSYS && errno != ENOTSUP)
         return fail_system(why, j->path, "lock", errno); /* else: a disk without locks */
     }
     if (!sys_look_open(&info, j->fd))
@@ -187,9 +187,11 @@ bool journal_add(journal *j, const buf *text, fail *why)
   store32(frame + 4, crc32(text->data, text->length));
   buf_add(&framed, frame, FRAME);
   buf_add(&framed, text->data, text->length);
-  ok = !framed.failed || fail_memory(why, j->path);
-  ok = ok && io_write_at(j->fd, j->end, framed.data, framed.length, j->path, why) &&
-       io_flush(j->fd, j->path, why);
+  if (framed.failed)
+    ok = fail_memory(why, j->path);
+  else
+    ok = io_write_at(j->fd, j->end, framed.data, framed.length, j->path, why) &&
+         io_flush(j->fd, j->path, why);
   if (ok)
     j->end += framed.length;
   j->broken = !ok;

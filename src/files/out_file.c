@@ -31,8 +31,10 @@ static bool check_target(const char *path, bool force, unsigned *mode, bool *old
 {
   sys_info info;
   *old = sys_look(&info, SYS_CWD, path, false);
+  if (!*old && errno != ENOENT)
+    return fail_system(why, path, "look at", errno);
   if (!*old)
-    return errno == ENOENT || fail_system(why, path, "look at", errno);
+    return true;
   if (!force)
     return fail_set(why, FAIL_EXISTS, path, "exists already; --force replaces it");
   if (!info.is_file && !info.is_link)
@@ -112,7 +114,9 @@ bool out_reserve(out_file *f, uint64_t bytes, fail *why)
     return true;
   if (bytes > INT64_MAX)
     return fail_set(why, FAIL_OVERFLOW, f->path, "the file would not fit 63 bits");
-  return sys_reserve(f->fd, bytes) || fail_system(why, f->path, "reserve space on the disk", errno);
+  if (!sys_reserve(f->fd, bytes))
+    return fail_system(why, f->path, "reserve space on the disk", errno);
+  return true;
 }
 
 bool out_write_at(out_file *f, uint64_t offset, const void *from, size_t count, fail *why)
@@ -135,7 +139,9 @@ static bool settle(out_file *f, fail *why)
     return false;
   int fd = f->fd;
   f->fd = -1;
-  return sys_close(fd) || fail_system(why, f->path, "close", errno);
+  if (!sys_close(fd))
+    return fail_system(why, f->path, "close", errno);
+  return true;
 }
 
 /* The rename; what appeared at the target since the start is treated as at the start. */

@@ -63,8 +63,10 @@ static bool check_target(const char *path, bool force, bool *old, fail *why)
 {
   sys_info info;
   *old = sys_look(&info, SYS_CWD, path, false);
+  if (!*old && errno != ENOENT)
+    return fail_system(why, path, "look at", errno);
   if (!*old)
-    return errno == ENOENT || fail_system(why, path, "look at", errno);
+    return true;
   if (!force)
     return fail_set(why, FAIL_EXISTS, path, "exists already; --force replaces it");
   if (!info.is_folder)
@@ -204,8 +206,9 @@ static bool drop_old(out_folder *f, const char *aside, fail *why)
     return false;
   free(f->temp);
   f->temp = NULL;
-  return remove_flat(aside) ||
-         fail_set(why, FAIL_IO, f->path, "is complete, but the old folder is still at %s", aside);
+  if (!remove_flat(aside))
+    return fail_set(why, FAIL_IO, f->path, "is complete, but the old folder is still at %s", aside);
+  return true;
 }
 
 /* Where folders cannot be exchanged: the old one aside, the new one in. */

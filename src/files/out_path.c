@@ -121,7 +121,9 @@ bool out_sync_folder(const char *folder, const char *path, fail *why)
   int fd = sys_open_folder(folder);
   if (fd < 0)
     return fail_system(why, path, "open its folder", errno);
-  bool ok = sys_flush_folder(fd) || fail_system(why, path, "flush its folder to disk", errno);
+  bool ok = sys_flush_folder(fd);
+  if (!ok)
+    fail_system(why, path, "flush its folder to disk", errno);
   sys_close(fd);
   return ok;
 }
@@ -155,7 +157,9 @@ static bool find_above(const char *start, const sys_info *wanted, bool *found, f
     before = here;
     buf_text(&path, "/..");
   }
-  bool ok = !path.failed || fail_memory(why, start);
+  bool ok = !path.failed;
+  if (!ok)
+    fail_memory(why, start);
   buf_free(&path);
   return ok;
 }
