@@ -217,6 +217,27 @@ clang_runs() # CORE BOARD
   runs "clang --target=$target $(options_of "$1") -O2 -fshort-enums" "$1" "$2" "$1 clang -O2"
 }
 
+# Code blocks of docs/firmware.md that begin with WORD.
+blocks()
+{
+  awk -v word="$1" '/^```/ { on = !on; n = 0; next } on && ++n == 1 { its = $1 == word } on && its' docs/firmware.md
+}
+
+# The page as a reader takes it: its program, its commands in the order that they have there, its checksums.
+page()
+{
+  mkdir -p "$out/page/bin" && ln -s "$PWD/include" "$PWD/lib" "$out/page" && ln -s "$quant" "$out/page/bin/quant" || return 1
+  cp examples/firmware/digits.safetensors "$out/page/model.safetensors"
+  blocks '#include' >"$out/page/classify.c"
+  # What was written by the first `export` is in the way of the second.
+  blocks quant | sed 's/-o net /-o net --force /' >"$out/page/quant.sh"
+  blocks ${cross}gcc >"$out/page/compile.sh"
+  [ "$(grep -c . "$out/page/quant.sh")" -ge 5 ] && [ -s "$out/page/compile.sh" ] || { echo "commands are missing"; return 1; }
+  (cd "$out/page" && PATH=$out/page/bin:$PATH && sed 2q quant.sh | sh -ex && sh -ex compile.sh && sed 1,2d quant.sh | sh -ex) &&
+    blocks nf4: | diff - "$out/digits.want"
+}
+check "docs/firmware.md: commands and checksums" page
+
 # The library as one file has the same part.
 amalgamation()
 {
