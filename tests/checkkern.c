@@ -28,9 +28,9 @@ static struct guard input[3], output[2], expected[2];
 
 /* ---- random data ---- */
 
-static uint64_t random_below(uint64_t n)
+static size_t random_below(size_t n)
 {
-  return rng_below(&seed, n);
+  return (size_t)rng_below(&seed, n);
 }
 
 static float random_float(void)
