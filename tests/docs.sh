@@ -30,7 +30,7 @@ for page in $pages; do
   grep -ow 'lq_[a-z0-9_]*[a-z0-9]\|LQ_[A-Z0-9_]*[A-Z0-9]' "$page" | sort -u >"$scratch/names"
   while read -r name; do
     grep -qw "$name" include/libquant.h || case $name in
-    LQ_VECTORS | LQ_LONG | LQ_BUILD | LQ_WITHOUT_* | LQ_TERNARY | LQ_[0-9]*) ;;
+    LQ_VECTORS | LQ_LONG | LQ_SMALL | LQ_BUILD | LQ_WITHOUT_* | LQ_TERNARY | LQ_[0-9]*) ;;
     *) grep -q "${name}_\*\|$name = " "$page" || { echo "$page: no such name in libquant.h: $name"; failed=1; } ;;
     esac
   done <"$scratch/names"

@@ -151,6 +151,18 @@ static inline uint64_t rng_below(uint64_t *state, uint64_t n)
   return rng_u64(state) % n;
 }
 
+/*
+ * Whether a test runs this one of its many like cases: always, but with LQ_SMALL about one time in
+ * `of`. That is for emulated machines, where code is slower by ten and more. Which ones is left to
+ * chance, so that no dimension of nested loops is lost, and is the same on every machine.
+ */
+static inline int test_takes(uint64_t of)
+{
+  static uint64_t state = 1;
+  const char *s = getenv("LQ_SMALL");
+  return !s || !*s || *s == '0' || rng_below(&state, of) == 0;
+}
+
 /* Uniform in [0, 1). */
 static inline double rng_uniform(uint64_t *state)
 {

@@ -200,6 +200,8 @@ static void test_sizes(void)
     for (size_t g = 0; g < 7; g++)
       for (int symmetric = 0; symmetric < 2; symmetric++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++, round++) {
+          if (!test_takes(8))
+            continue;
           snprintf(options, sizeof options, "method=affine bits=%d group_size=%d symmetric=%d",
                    bits[b], groups[g], symmetric);
           check_tensor(LQ_F32 + round % 3, 2, shapes[s], options, NORMAL);
@@ -379,6 +381,8 @@ static void test_search(void)
   for (int k = 0; k < 32; k++) {
     int bits = k % 4 == 3 ? 8 : 2 + k % 4, symmetric = k / 4 % 2;
     double power = powers[k / 8];
+    if (!test_takes(6))
+      continue;
     char options[96];
     struct parsed p;
     snprintf(options, sizeof options, "method=affine bits=%d symmetric=%d group_size=40 mse=%g",
@@ -467,15 +471,18 @@ static void reference_grid(const struct vector_case *v, const float *w, uint64_t
 /* tr(D H D^T), H = 2 / tokens * X^T X: the squared length of D X^T. */
 static double weighed_error(const double *d, const struct vec *x, uint64_t rows, uint64_t columns)
 {
-  double sum = 0;
-  for (uint64_t t = 0; t < x->dims[0]; t++)
+  double sum = 0, *input = test_alloc((size_t)columns * sizeof *input);
+  for (uint64_t t = 0; t < x->dims[0]; t++) {
+    for (uint64_t c = 0; c < columns; c++)
+      input[c] = (double)half_value(((const uint16_t *)x->data)[t * columns + c], LQ_F16);
     for (uint64_t r = 0; r < rows; r++) {
       double dot = 0;
       for (uint64_t c = 0; c < columns; c++)
-        dot += d[r * columns + c] *
-               (double)half_value(((const uint16_t *)x->data)[t * columns + c], LQ_F16);
+        dot += d[r * columns + c] * input[c];
       sum += dot * dot;
     }
+  }
+  free(input);
   return 2 * sum / (double)x->dims[0];
 }
 
@@ -722,6 +729,8 @@ static void test_policies(void)
     for (size_t k = 0; k < 5 && test_level(level); k++)
       for (int i = 0; i < 21; i++) {
         int32_t dtype = LQ_F32 + i % 3;
+        if (!test_takes(8))
+          continue;
         test_in("%s, %s, dtype %d, %g at %d", test_levels[level], options[k], dtype,
                 (double)special[i / 7], (int)places[i % 7]);
         fill(1000, 200, dtype, NORMAL);
@@ -771,7 +780,8 @@ int main(int argc, char **argv)
   test_nested_tiny();
   test_search();
   for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++)
-    test_vector(test_vectors(argc, argv), k);
+    if (test_takes(6))
+      test_vector(test_vectors(argc, argv), k);
   test_pieces();
   test_policies();
   test_refusals();

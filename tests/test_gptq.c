@@ -88,6 +88,8 @@ static void test_splits(void)
   for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++)
     for (int bf16 = 0; bf16 < 2; bf16++) {
       test_in("pieces of %zu, %s", pieces[k], bf16 ? "bf16" : "f32");
+      if (!test_takes(4))
+        continue;
       lq_quantizer *q = quantizer_of(kinds[0]);
       for (size_t i = 0; i < TOKENS; i += pieces[k]) {
         size_t n = TOKENS - i < pieces[k] ? TOKENS - i : pieces[k];
@@ -143,6 +145,8 @@ static void test_machines(void)
   static const int threads[] = {1, 2, 3, 5, 8};
   for (size_t k = 0; k < KINDS; k++) {
     test_in("%s", kinds[k]);
+    if (!test_takes(4))
+      continue;
     lq_tensor *want = usual(kinds[k]);
     for (int level = 0; level < TEST_LEVELS; level++) {
       if (!test_level(level))
@@ -172,6 +176,8 @@ static void test_gain(void)
     lq_report r = {.size = sizeof r};
     lq_quantizer *q = quantizer_of(kinds[k]);
     test_in("%s", kinds[k]);
+    if (!test_takes(4))
+      continue;
     observe(q, LQ_F32, input, TOKENS);
     lq_tensor *t = run(q, weight);
     CHECK(lq_quantizer_report(q, &r) == LQ_OK, "report");
@@ -290,6 +296,8 @@ static void test_hard(void)
         lq_report r;
         lq_tensor *t = NULL;
         test_in("scale %zu, %s, %zu rows", i, options[k], rows);
+        if (!test_takes(6))
+          continue;
         if (!CHECK(run_scaled(scales[i], rows, options[k], &r, &t) == LQ_OK, "singular"))
           continue;
         CHECK(lq_dequantize(t, LQ_F32, y, sizeof weight, NULL) == LQ_OK, "dequantize");

@@ -212,6 +212,8 @@ static void test_reference(void)
     for (int how = 0; how < 8; how++) {
       lq_quantizer *q;
       char options[120];
+      if (!test_takes(8))
+        continue;
       ref.n = sizes[k];
       ref.tokens = TOKENS - (ref.n < COLUMNS ? ref.n : 0);
       ref.bits = how & 4 ? 3 : 4;
@@ -282,6 +284,8 @@ static void test_gain(void)
   for (size_t k = 0; k < KINDS; k++) {
     double error[3];
     test_in("%s", kinds[k]);
+    if (!test_takes(4))
+      continue;
     for (size_t i = 0; i < 3; i++) {
       lq_quantizer *q = quantizer_of(kinds[k], alphas[i]);
       if (alphas[i] > 0)
@@ -303,6 +307,8 @@ static void test_equal(void)
 {
   for (size_t k = 0; k < KINDS; k++) {
     test_in("%s", kinds[k]);
+    if (!test_takes(4))
+      continue;
     lq_quantizer *q = quantizer_of(kinds[k], 0);
     CHECK(lq_quantizer_observe(q, TOKENS, COLUMNS, LQ_F32, input, COLUMNS) == LQ_OK, "observe");
     lq_tensor *plain = run(q, ROWS, COLUMNS), *t = usual(kinds[k], 0.25, input);
@@ -360,6 +366,8 @@ static void test_machines(void)
   static const int threads[] = {2, 3};
   for (size_t k = 0; k < KINDS; k++) {
     test_in("%s", kinds[k]);
+    if (!test_takes(4))
+      continue;
     lq_tensor *want = usual(kinds[k], 0.25, wanted);
     for (int level = 0; level < TEST_LEVELS; level++) {
       if ((level == 0 && k % 3 && !test_is_long()) || !test_level(level))

@@ -213,7 +213,8 @@ static void sizes(const char *options)
 {
   static const uint64_t whole[] = {96, 128, 192, 256, MOST_COLUMNS};
   for (uint64_t columns = 1; columns <= 67; columns++)
-    one(options, 1 + columns % 6, columns);
+    if (test_takes(16))
+      one(options, 1 + columns % 6, columns);
   for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
     one(options, i == 2 ? MOST_ROWS : 3 + i, whole[i]);
   one(options, 8, 64); /* what GPTQ and AWQ layouts can hold */
@@ -243,7 +244,8 @@ static void test_methods(void)
   for (size_t i = 0; i < sizeof more / sizeof *more; i++)
     sizes(more[i]);
   for (uint64_t columns = 1; columns <= 67; columns++)
-    calibrated(1 + columns % 6, columns);
+    if (test_takes(16))
+      calibrated(1 + columns % 6, columns);
 }
 
 /* A pointer that is not at a multiple of its element's size. */

@@ -763,6 +763,8 @@ int main(int argc, char **argv)
     return 0;
   }
   for (size_t i = 0; i < LQI_COUNT(sizes); i++) {
+    if (!test_takes(4))
+      continue;
     test_moments(sizes[i], rows[i % LQI_COUNT(rows)]);
     test_gather(sizes[i]);
     test_reverse(sizes[i]);
@@ -772,8 +774,11 @@ int main(int argc, char **argv)
     }
   }
   test_moments(65, 1100);
-  test_factor_f32(520);
+  if (test_takes(2))
+    test_factor_f32(520);
   for (size_t i = 0; i < LQI_COUNT(columns); i++) {
+    if (!test_takes(6))
+      continue;
     test_not_positive(300, columns[i], -1.0);
     test_not_positive(300, columns[i], (double)NAN);
     test_not_positive(300, columns[i], (double)INFINITY);
@@ -782,7 +787,8 @@ int main(int argc, char **argv)
   test_upper(100);
   test_upper(131);
   for (int i = 0; i < 60; i++)
-    test_product(random_size(), random_size(), random_size());
+    if (test_takes(8))
+      test_product(random_size(), random_size(), random_size());
   test_product(130, 77, 600);
   test_limits();
   return test_end();

@@ -200,10 +200,11 @@ static void test_sizes(void)
                                       {600, 33, 34}, {7, 100, 1000}, {64, 64, 777}};
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
     for (int t = 0, n = test_is_long() ? 200 : 12; t < n; t++)
-      test_size(methods[i], 1 + t % 3, 1 + rng_below(&random_state, 67),
-                1 + rng_below(&random_state, 67), 1 + rng_below(&random_state, 67));
+      if (test_takes(3))
+        test_size(methods[i], 1 + t % 3, 1 + rng_below(&random_state, 67),
+                  1 + rng_below(&random_state, 67), 1 + rng_below(&random_state, 67));
     for (size_t t = i % 3; t < sizeof large / sizeof *large; t += 3)
-      if (!strstr(methods[i], "gptq") || large[t][2] < 500)
+      if ((!strstr(methods[i], "gptq") || large[t][2] < 500) && test_takes(6))
         test_size(methods[i], LQ_F32, large[t][0], large[t][1], large[t][2]);
   }
 }

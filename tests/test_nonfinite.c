@@ -235,6 +235,8 @@ static void test_positions(void)
     for (int32_t dtype = LQ_F32; dtype <= LQ_BF16; dtype++)
       for (int i = 0; i < POSITIONS; i++)
         for (int k = 0; k < 3; k++) {
+          if (!test_takes(8))
+            continue;
           memcpy(dirty, clean, sizeof dirty);
           dirty[positions[i]] = specials[k];
           test_in("%s, %s, dtype %d, %g at %d", lq_cpu_features(), methods[m], dtype,

@@ -774,7 +774,8 @@ int main(int argc, char **argv)
   for (uint32_t i = 0; i < lq_method_count(); i++)
     walk_default(i);
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-    walk(kinds[k]);
+    if (test_takes(4))
+      walk(kinds[k]);
   test_state();
   test_choosing();
   pairs = "input_correction=0.5";

@@ -133,6 +133,8 @@ static void test_one(const char *options)
     if (!test_level(level))
       continue;
     for (size_t k = level ? 0 : 1; k < sizeof threads / sizeof *threads; k++) {
+      if (!test_takes(8))
+        continue;
       snprintf(test_options, sizeof test_options, "threads=%d", threads[k]);
       snprintf(how, sizeof how, "%s, %d threads", test_levels[level], threads[k]);
       check_equal(expected, r = compute(options), how);
