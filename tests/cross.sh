@@ -1,7 +1,8 @@
 #!/bin/sh
 # Other machines: library, tool and tests are built for each target that has a compiler here and run under its emulator; the
 # tool has to write the bytes that it writes on this machine. Behind `make check-cross`; TARGETS="s390x i386" chooses, and
-# TESTS="tests/test_x.c" which tests. Those that take long under emulation are left out unless LQ_LONG is 1.
+# TESTS="tests/test_x.c" which tests. Emulated, the longest take a part of their cases (test_takes in tests/harness.h), with
+# LQ_LONG=1 all.
 #
 # docs/platforms.md lists targets and packages.
 set -u
@@ -48,31 +49,12 @@ missing() # what the target needs and is not here
   $emulator "$out/empty$exe" >/dev/null 2>&1 </dev/null || echo "what it links does not run"
 }
 
-# What is left out for the sake of time.
-slow=" test_affine test_decimal test_gptq test_gptq_pairs test_linalg test_matmul_transposed test_oom test_threads "
-tests_of() # TARGET
-{
-  [ -z "${LQ_TESTS:-}" ] || { echo "$LQ_TESTS"; return; }
-  for test in tests/test_*.c tests/checkkern.c; do
-    name=$(basename "$test" .c)
-    case $1,$name in
-    aarch64-a53,checkkern) ;;
-    aarch64-a53,test_golden*) ;;
-    aarch64-a53,*) [ "$long" = 1 ] || continue ;;
-    *,checkkern) ;;
-    esac
-    case $1,$slow in
-    i386,* | musl,*) ;; # no emulator
-    *" $name "*) [ "$long" = 1 ] || continue ;;
-    esac
-    echo "$test"
-  done
-}
+tests=${LQ_TESTS:-$(echo tests/test_*.c tests/checkkern.c)}
 
 make_for() # TARGET GOAL...
 {
   shift
-  make -j"$jobs" BUILD="$build" CC="$cc $flags" AR="$ar" LDFLAGS=-static OPENMP=$openmp \
+  make -j"$jobs" BUILD="$build" CC="$cc $flags" AR="$ar" LDFLAGS=-static OPENMP=$openmp WERROR=1 \
     EMULATOR="$emulator" HARDEN= CFLAGS="$optimize -g0" "$@"
 }
 
@@ -145,17 +127,22 @@ run() # TARGET
 {
   log=$out/$1.log
   begin=$(date +%s)
+  LQ_SMALL=
+  [ -z "$emulator" ] || [ "$long" = 1 ] || LQ_SMALL=1
+  export LQ_SMALL
   make_for "$1" "$build/quant$exe" >"$log" 2>&1 &&
-    make_for "$1" check TESTS="$(tests_of "$1" | tr '\n' ' ')" >>"$log" 2>&1
+    rm -f "$build"/tests/*.log &&
+    make_for "$1" check TESTS="$tests" >>"$log" 2>&1
   status=$?
   counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
+  checks=$(cat "$build"/tests/*.log | awk '/^[a-z_0-9]+: [0-9]+ checks, / { n += $2 } END { print n + 0 }')
   tool="not run"
   if [ -x "$build/quant$exe" ]; then
     tool="same bytes"
     check_tool "$1" >>"$log" 2>&1 || { tool="FAIL" status=1; }
   fi
   if [ $status -eq 0 ]; then verdict=ok passed=$((passed + 1)); else verdict=FAIL failed=$((failed + 1)); fi
-  printf '%-4s  %-12s %4d s  tests %s; tool %s\n' $verdict "$1" $(($(date +%s) - begin)) "${counts:-not run}" "$tool"
+  printf '%-4s  %-12s %4d s  tests %s; %s checks; tool %s\n' $verdict "$1" $(($(date +%s) - begin)) "${counts:-not run}" "$checks" "$tool"
   [ $verdict = ok ] || tail -n 30 "$log" | sed 's/^/      /'
 }
 
