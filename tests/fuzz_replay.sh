@@ -9,16 +9,20 @@ out=$build/tests/fuzz
 mkdir -p "$out" || exit 1
 passed=0 failed=0 total=0
 
-find "$build/src" -name '*.o' ! -name main.o | sort >"$out/tool.list"
-rm -f "$out/tool.a"
-xargs "${AR:-ar}" rcs "$out/tool.a" <"$out/tool.list" || exit 1
+tool=$build/libtool.a # meson has it
+if [ ! -f "$tool" ]; then
+  tool=$out/tool.a
+  find "$build/src" -name '*.o' ! -name main.o | sort >"$out/tool.list"
+  rm -f "$tool"
+  xargs "${AR:-ar}" rcs "$tool" <"$out/tool.list" || exit 1
+fi
 openmp=
 [ "${OPENMP:-0}" != 1 ] || openmp=-fopenmp
 compile="${CC:-cc} $fuzz_flags ${CPPFLAGS-} ${CFLAGS-}"
 $compile -c -o "$out/replay.o" tests/fuzz/replay.c || exit 1
 
 for target in $targets; do
-  if $compile $(link_flags "$target") ${LDFLAGS-} -o "$out/$target" "tests/fuzz/$target.c" "$out/replay.o" "$out/tool.a" \
+  if $compile $(link_flags "$target") ${LDFLAGS-} -o "$out/$target" "tests/fuzz/$target.c" "$out/replay.o" "$tool" \
     "$build/libquant.a" $openmp -lm >"$out/$target.log" 2>&1 &&
     ${EMULATOR-} "$out/$target" $(inputs "$target") >>"$out/$target.log" 2>&1; then
     passed=$((passed + 1))
