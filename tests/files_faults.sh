@@ -12,9 +12,11 @@ done
 openmp=
 [ "${OPENMP:-0}" != 1 ] || openmp=-fopenmp
 mkdir -p "$LQ_BUILD/tests"
-# shellcheck disable=SC2086,SC2046 # words
+parts=$LQ_BUILD/libtool.a # meson has it
+[ -f "$parts" ] || parts=$(find "$LQ_BUILD/src/files" "$LQ_BUILD/src/model" -name '*.o')
+# shellcheck disable=SC2086 # words
 ${CC:-cc} -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude ${CPPFLAGS:-} ${CFLAGS:-} ${LDFLAGS:-} $wrapped -pthread \
-  -o "$program" "${0%/*}/files_faults.c" $(find "$LQ_BUILD/src/files" "$LQ_BUILD/src/model" -name '*.o') "$LQ_BUILD/libquant.a" $openmp -lm || {
+  -o "$program" "${0%/*}/files_faults.c" $parts "$LQ_BUILD/libquant.a" $openmp -lm || {
   echo "calls of this libc cannot be replaced"
   exit 77
 }
