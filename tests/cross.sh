@@ -128,8 +128,8 @@ run() # TARGET
   log=$out/$1.log
   begin=$(date +%s)
   LQ_SMALL=
-  [ -z "$emulator" ] || [ "$long" = 1 ] || LQ_SMALL=1
-  export LQ_SMALL
+  case $emulator,$long in qemu*,0) LQ_SMALL=1 ;; esac
+  export LQ_SMALL LQ_ONE_THREAD=$LQ_SMALL
   make_for "$1" "$build/quant$exe" >"$log" 2>&1 &&
     rm -f "$build"/tests/*.log &&
     make_for "$1" check TESTS="$tests" >>"$log" 2>&1

@@ -157,6 +157,8 @@ static void test_machines(void)
     }
     lq_cpu_limit(NULL);
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+      if (!test_takes(3))
+        continue;
       snprintf(test_options, sizeof test_options, "threads=%d", threads[i]);
       test_parallel = threads[i] == 3 ? on_threads : backward;
       lq_tensor *t = usual(kinds[k]);

@@ -191,6 +191,8 @@ static void test_round_trips(void)
     w[i] = rng_normal(&random_state) + 0.2f;
   for (int k = 0; k < 4 * 6 * 2 * 5; k++) {
     int bits = (int[]){2, 3, 4, 8}[k % 4];
+    if (!test_takes(8))
+      continue;
     snprintf(options, sizeof options, "method=affine bits=%d group_size=%d symmetric=%d", bits,
              groups[k / 4 % 6], k / 24 % 2);
     const uint64_t *dims = shapes[k / 48];
@@ -669,6 +671,8 @@ static void flip(struct parts *s, int rounds)
   for (int k = 0; k < rounds; k++) {
     struct parts bad = *s;
     lq_tensor *t;
+    if (!test_takes(8))
+      continue;
     uint32_t i = (uint32_t)rng_below(&random_state, s->n);
     char *copy = test_alloc((size_t)bad.p[i].bytes);
     memcpy(copy, bad.p[i].data, (size_t)bad.p[i].bytes);

@@ -378,6 +378,8 @@ static void test_machines(void)
     }
     lq_cpu_limit(NULL);
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+      if (!test_takes(2))
+        continue;
       snprintf(test_options, sizeof test_options, "threads=%d", threads[i]);
       test_parallel = threads[i] == 3 ? on_threads : NULL;
       lq_tensor *t = usual(kinds[k], 0.25, wanted);
