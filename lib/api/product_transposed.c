@@ -55,6 +55,7 @@ struct transposed {
   char *rooms;       /* of each task */
   uint64_t room;     /* bytes of one */
   uint64_t per_task; /* columns of W a task */
+  uint64_t tasks;
 };
 
 /* The work space of a task. */
@@ -69,7 +70,8 @@ static int is_few(const struct transposed *p)
   return p->m < p->kern->tiles.rows;
 }
 
-/* Bytes of a room; its parts for the task of that index, if `out` is not NULL. */
+/* Bytes of a room; its parts for the task of that index, if `out` is not NULL. dy is packed in it
+ * before. */
 static uint64_t cut_transposed_room(const struct transposed *p, uint32_t index,
                                     struct transposed_room *out)
 {
@@ -79,7 +81,9 @@ static uint64_t cut_transposed_room(const struct transposed *p, uint32_t index,
     float *at = (float *)(void *)(p->rooms + index * p->room);
     *out = (struct transposed_room){at, at + natural, at + natural + sums};
   }
-  return lqi_ceil_div((natural + sums + band) * sizeof(float), LQI_ALIGNMENT) * LQI_ALIGNMENT;
+  uint64_t all = natural + sums + band;
+  all = all < PACK_ROWS * PACK_DEPTH ? PACK_ROWS * PACK_DEPTH : all;
+  return lqi_ceil_div(all * sizeof(float), LQI_ALIGNMENT) * LQI_ALIGNMENT;
 }
 
 /* Where columns of a row are in a plane. */
@@ -208,10 +212,9 @@ static void columns_task(void *arg, uint32_t index)
 
 /* Rows i .. of dy as columns of a panel for the band at n. */
 static void pack_panel(const struct transposed *p, uint64_t i, size_t rows, uint64_t n,
-                       size_t depth, float *to)
+                       size_t depth, float *square, float *to)
 {
   const size_t width = p->kern->tiles.columns_f32;
-  float square[PACK_ROWS * PACK_DEPTH];
   for (size_t r = 0; r < rows; r += PACK_ROWS)
     for (size_t c = 0; c < depth; c += PACK_DEPTH) {
       size_t high = lqi_least(PACK_ROWS, rows - r), wide = lqi_least(PACK_DEPTH, depth - c);
@@ -224,11 +227,11 @@ static void pack_panel(const struct transposed *p, uint64_t i, size_t rows, uint
   lqi_panel_fill_f32(depth, rows, width, to);
 }
 
-static void pack_task(void *arg, uint32_t index)
+/* The band of W's rows that begins at n. */
+static void pack_band(const struct transposed *p, uint64_t n, float *square)
 {
-  const struct transposed *p = arg;
   const size_t width = p->kern->tiles.columns_f32;
-  uint64_t n = (uint64_t)index * LQI_DEPTH, all = p->weight->shape.rows;
+  uint64_t all = p->weight->shape.rows;
   size_t depth = (size_t)lqi_min_u64(LQI_DEPTH, all - n);
   if (is_few(p)) {
     for (uint64_t i = 0; i < p->m; i++)
@@ -237,8 +240,18 @@ static void pack_task(void *arg, uint32_t index)
     return;
   }
   for (uint64_t i = 0; i < p->m; i += width)
-    pack_panel(p, i, (size_t)lqi_min_u64(width, p->m - i), n, depth,
+    pack_panel(p, i, (size_t)lqi_min_u64(width, p->m - i), n, depth, square,
                p->left + n * p->padded + i * depth);
+}
+
+/* Bands are dealt in turn, so that work space goes with the task. */
+static void pack_task(void *arg, uint32_t index)
+{
+  const struct transposed *p = arg;
+  float *square = (float *)(void *)(p->rooms + index * p->room);
+  for (uint64_t n = (uint64_t)index * LQI_DEPTH; n < p->weight->shape.rows;
+       n += p->tasks * LQI_DEPTH)
+    pack_band(p, n, square);
 }
 
 /* m rows of dy, from p->dy to p->dx; there are rows and columns of W, and `left` has room. */
@@ -253,18 +266,17 @@ static lq_status multiply_rows(const struct lqi_mem *mem, const struct lqi_par *
     par = &serial;
   uint64_t units = lqi_ceil_div(cols, TASK_COLUMNS);
   p->per_task = lqi_ceil_div(units, lqi_min_u64(lqi_par_workers(par), units)) * TASK_COLUMNS;
-  uint64_t tasks = lqi_ceil_div(cols, p->per_task);
+  p->tasks = lqi_ceil_div(cols, p->per_task);
   p->columns = lqi_min_u64(is_few(p) ? FEW_COLUMNS : COLUMNS,
                            lqi_ceil_div(lqi_min_u64(cols, p->per_task), width) * width);
   p->room = cut_transposed_room(p, 0, NULL);
-  if (lqi_mul_overflows(p->room, tasks, &bytes))
+  if (lqi_mul_overflows(p->room, p->tasks, &bytes))
     return LQ_E_OVERFLOW;
   p->rooms = lqi_alloc(mem, bytes);
   if (p->rooms == NULL)
     return LQ_E_MEMORY;
-  lqi_parallel(rows * p->m < LQI_TASK_ELEMENTS ? &serial : par,
-               (uint32_t)lqi_ceil_div(rows, LQI_DEPTH), pack_task, p);
-  lqi_parallel(par, (uint32_t)tasks, columns_task, p);
+  lqi_parallel(rows * p->m < LQI_TASK_ELEMENTS ? &serial : par, (uint32_t)p->tasks, pack_task, p);
+  lqi_parallel(par, (uint32_t)p->tasks, columns_task, p);
   lqi_free(mem, p->rooms, bytes);
   return LQ_OK;
 }

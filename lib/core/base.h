@@ -84,12 +84,14 @@
 #define LQI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define LQI_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define LQI_INLINE static inline __attribute__((always_inline))
+#define LQI_NOINLINE __attribute__((noinline)) /* so that callers' frames stay small */
 #define LQI_PREFETCH(p) __builtin_prefetch(p)
 #define LQI_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define LQI_LIKELY(x) (x)
 #define LQI_UNLIKELY(x) (x)
 #define LQI_INLINE static inline
+#define LQI_NOINLINE
 #define LQI_PREFETCH(p) ((void)(p))
 #define LQI_PRINTF(fmt, args)
 #endif

@@ -16,7 +16,7 @@
 
 /* Codes are fetched this far ahead, and no nearer than the second-level cache: the first one, which
  * holds x, has no room for them (a third faster from memory on Zen 4). */
-enum { FIXED512(ROWS) = 4, FIXED512(AHEAD) = 16384, FIXED512(UNITS) = 64 };
+enum { FIXED512(ROWS) = 4, FIXED512(AHEAD) = 16384, FIXED512(UNITS) = 32 };
 
 struct FIXED512(pair) {
   __m512i even, odd;

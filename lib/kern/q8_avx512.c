@@ -24,24 +24,26 @@ struct q8_avx512_book {
 LQI_INLINE LQI_AVX512 void q8_avx512_transpose(const float *rows, __m512 *column)
 {
   static const uint8_t reversed[16] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
-  __m512 t[16], u[16];
+  __m512 t[16];
   for (size_t i = 0; i < 16; i += 2) {
     __m512 a = _mm512_loadu_ps(rows + 16 * (size_t)reversed[i]),
            b = _mm512_loadu_ps(rows + 16 * (size_t)reversed[i + 1]);
     t[i] = _mm512_unpacklo_ps(a, b);
     t[i + 1] = _mm512_unpackhi_ps(a, b);
   }
-  for (size_t i = 0; i < 16; i += 4)
-    for (size_t h = 0; h < 2; h++) {
-      __m512d a = _mm512_castps_pd(t[i + h]), b = _mm512_castps_pd(t[i + h + 2]);
-      u[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-      u[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-    }
+  for (size_t i = 0; i < 16; i += 4) {
+    __m512d a = _mm512_castps_pd(t[i]), b = _mm512_castps_pd(t[i + 1]),
+            c = _mm512_castps_pd(t[i + 2]), d = _mm512_castps_pd(t[i + 3]);
+    t[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+    t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+    t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+    t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+  }
   for (size_t i = 0; i < 4; i++) {
-    __m512 a = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88),
-           b = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88);
-    __m512 c = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd),
-           d = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
+    __m512 a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88),
+           b = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
+    __m512 c = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd),
+           d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
     column[i] = _mm512_shuffle_f32x4(a, b, 0x88);
     column[i + 4] = _mm512_shuffle_f32x4(c, d, 0x88);
     column[i + 8] = _mm512_shuffle_f32x4(a, b, 0xdd);

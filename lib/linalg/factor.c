@@ -20,8 +20,20 @@ enum { STEP = 64, INNER = 16, INVERT_COLUMNS = 192 };
 /* Work space for the square of a step. */
 struct squares {
   double l[STEP * STEP], inverse[STEP * STEP];
+  double inner[INNER * STEP];
   double factor[STEP * (STEP + LQI_MOST_F64)]; /* the inverse, packed for the tasks of the step */
   double left[STEP * (STEP + LQI_MOST_F64)], right[STEP * (STEP + LQI_MOST_F64)];
+};
+
+/* And for a task beside or below it: one tile's part of a step, and what comes out. */
+union step_room {
+  struct {
+    double left[STEP * LQI_MOST_ROWS], solved[LQI_MOST_ROWS * STEP];
+    float packed[STEP * LQI_MOST_ROWS];
+  } rows;
+  struct {
+    double right[STEP * LQI_MOST_F64], solved[LQI_MOST_ROWS * LQI_MOST_F64];
+  } columns;
 };
 
 /* L of 16 columns in place, the lower triangle; 0, or the number of the column that fails. */
@@ -81,7 +93,7 @@ static void square_product(const struct lqi_kernels *kern, struct squares *squar
 /* L of a square in the place of its lower triangle; 0, or the number of the column that fails. */
 static size_t square_cholesky(const struct lqi_kernels *kern, struct squares *squares)
 {
-  double inverse[INNER * STEP];
+  double *inverse = squares->inner;
   for (size_t s = 0; s < STEP; s += INNER) {
     double *rows = squares->l + s * STEP, *below = rows + INNER * STEP + s;
     square_product(kern, squares, STEP - s, INNER, s, rows, rows, 1, rows + s, LQI_TILE_SUB);
@@ -100,7 +112,7 @@ static size_t square_cholesky(const struct lqi_kernels *kern, struct squares *sq
 /* The inverse of a lower triangle, zeros above the diagonal. */
 static void square_invert(const struct lqi_kernels *kern, struct squares *squares)
 {
-  double product[INNER * STEP], *inverse = squares->inverse;
+  double *product = squares->inner, *inverse = squares->inverse;
   for (size_t i = 0; i < STEP * STEP; i++)
     inverse[i] = 0.0;
   for (size_t s = 0; s < STEP; s += INNER) {
@@ -121,16 +133,32 @@ static void square_pack_transposed(const struct lqi_kernels *kern, struct square
                               squares->factor + j * STEP, columns);
 }
 
+/* The squares, a room for each STEP rows, panels; n below 2^32 keeps it within 64 bits. */
 uint64_t lqi_factor_scratch(uint64_t n, size_t element)
 {
-  uint64_t bytes;
   if (n > UINT32_MAX - LQI_BLOCK)
     return 0;
-  n = lqi_ceil_div(n, LQI_BLOCK) * LQI_BLOCK + STEP + 3 * LQI_MOST_COLUMNS;
-  return lqi_mul_overflows(n, LQI_DEPTH * element, &bytes) ||
-                 bytes > SIZE_MAX / 2 - sizeof(struct squares)
-             ? 0
-             : bytes + sizeof(struct squares);
+  n = lqi_ceil_div(n, LQI_BLOCK) * LQI_BLOCK;
+  uint64_t bytes = sizeof(struct squares) + n / STEP * sizeof(union step_room) +
+                   (n + STEP + 3 * LQI_MOST_COLUMNS) * LQI_DEPTH * element;
+  return bytes > SIZE_MAX / 2 ? 0 : bytes;
+}
+
+/* A tile's rows of STEP columns as a left factor in binary64. */
+static void transpose_wide_f32(const struct lqi_kernels *kern, const float *c, size_t ld,
+                               size_t rows, union step_room *room)
+{
+  double *left = room->rows.left;
+  float *packed = room->rows.packed;
+  kern->tiles.transpose_f32(c, ld, rows, STEP, packed, rows);
+  for (size_t j = 0; j < STEP * rows; j++)
+    left[j] = (double)packed[j];
+}
+
+static void transpose_wide_f64(const struct lqi_kernels *kern, const double *c, size_t ld,
+                               size_t rows, union step_room *room)
+{
+  kern->tiles.transpose_f64(c, ld, rows, STEP, room->rows.left, rows);
 }
 
 #define REAL float

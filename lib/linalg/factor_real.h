@@ -16,9 +16,11 @@ struct F(factor) {
   REAL *a;
   REAL *left, *right; /* panels, LQI_DEPTH deep: for Cholesky one is both */
   struct squares *squares;
+  union step_room *rooms; /* of each task of a step */
   size_t n;
   size_t first, width; /* the strip */
   size_t step;         /* first column (row) of the step */
+  size_t tasks;        /* of the step */
 };
 
 /* ---- Cholesky ---- */
@@ -27,15 +29,12 @@ struct F(factor) {
  * A tile's rows of the step's columns times the inverse of its square, transposed: rows of L.
  * They go to their place and into the panel. i counts from the strip.
  */
-static void F(solve_rows)(const FACTOR *w, size_t i, REAL *c, size_t ld)
+static void F(solve_rows)(const FACTOR *w, size_t i, REAL *c, size_t ld, union step_room *room)
 {
   const size_t rows = w->kern->tiles.rows, width = w->kern->tiles.TILE_COLUMNS,
                columns = w->kern->tiles.columns_f64, k = w->step - w->first;
-  REAL packed[STEP * LQI_MOST_ROWS];
-  double left[STEP * LQI_MOST_ROWS], solved[LQI_MOST_ROWS * STEP];
-  w->kern->tiles.TRANSPOSE(c, ld, rows, STEP, packed, rows);
-  for (size_t j = 0; j < STEP * rows; j++)
-    left[j] = (double)packed[j];
+  double *left = room->rows.left, *solved = room->rows.solved;
+  F(transpose_wide)(w->kern, c, ld, rows, room);
   for (size_t j = 0; j < STEP; j += columns) {
     size_t end = lqi_least(j + columns, STEP);
     w->kern->tiles.f64(end, left, rows, w->squares->factor + j * STEP, solved + j, STEP, rows,
@@ -49,16 +48,22 @@ static void F(solve_rows)(const FACTOR *w, size_t i, REAL *c, size_t ld)
 }
 
 /* STEP rows below the square of a step. */
-static void F(step_rows)(void *arg, uint32_t task)
+static void F(rows_below)(const FACTOR *w, size_t row, union step_room *room)
 {
-  const FACTOR *w = arg;
-  size_t row = w->step + STEP + (size_t)task * STEP, i = row - w->first, k = w->step - w->first,
-         ld = lqi_lower_ld(row);
+  size_t i = row - w->first, k = w->step - w->first, ld = lqi_lower_ld(row);
   REAL *c = w->a + lqi_lower_at(row, w->step);
   struct lqi_region at = {i, i + STEP, k, k + STEP};
   PRODUCT(w->kern, w->left, w->left, LQI_DEPTH, k, at, c, ld, LQI_TILE_SUB, 0);
   for (size_t r = 0; r < STEP; r += w->kern->tiles.rows)
-    F(solve_rows)(w, i + r, c + r * ld, ld);
+    F(solve_rows)(w, i + r, c + r * ld, ld, room);
+}
+
+/* Rows are dealt in turn, so that rooms go with the task. */
+static void F(step_rows)(void *arg, uint32_t task)
+{
+  const FACTOR *w = arg;
+  for (size_t row = w->step + STEP + task * STEP; row < w->n; row += w->tasks * STEP)
+    F(rows_below)(w, row, w->rooms + task);
 }
 
 /* The square of a step: the last update, L and its inverse. 0, or the failing column. */
@@ -103,8 +108,8 @@ static size_t F(factor_strip)(FACTOR *w, const struct lqi_par *par)
     size_t failed = F(step_square)(w), below = w->n - w->step - STEP;
     if (failed != 0)
       return failed;
-    lqi_run(par, (uint64_t)below * STEP * (w->step - w->first + STEP), below / STEP, F(step_rows),
-            w);
+    w->tasks = lqi_least(lqi_par_workers(par), below / STEP);
+    lqi_run(par, (uint64_t)below * STEP * (w->step - w->first + STEP), w->tasks, F(step_rows), w);
   }
   size_t end = w->first + w->width, beyond = w->n - end;
   lqi_run(par, (uint64_t)beyond * beyond / 2 * w->width,
@@ -116,8 +121,9 @@ size_t F(lqi_cholesky)(const struct lqi_kernels *kern, REAL *a, size_t n, void *
                        const struct lqi_par *par)
 {
   struct squares *squares = scratch;
-  REAL *panel = (REAL *)(void *)(squares + 1);
-  FACTOR w = {kern, a, panel, panel, squares, n, 0, 0, 0};
+  union step_room *rooms = (union step_room *)(void *)(squares + 1);
+  REAL *panel = (REAL *)(void *)(rooms + n / STEP);
+  FACTOR w = {kern, a, panel, panel, squares, rooms, n, 0, 0, 0, 0};
   for (; w.first < n; w.first += w.width) {
     w.width = lqi_least(LQI_DEPTH, n - w.first);
     size_t failed = F(factor_strip)(&w, par);
@@ -134,11 +140,12 @@ size_t F(lqi_cholesky)(const struct lqi_kernels *kern, REAL *a, size_t n, void *
  * to their place and into the right panels, where column j counts from the first; f64 tiles are as
  * wide as a panel or an even part of it.
  */
-static void F(solve_columns)(const FACTOR *w, size_t j, size_t n, REAL *c, size_t ld)
+static void F(solve_columns)(const FACTOR *w, size_t j, size_t n, REAL *c, size_t ld,
+                             union step_room *room)
 {
   const size_t rows = w->kern->tiles.rows, width = w->kern->tiles.TILE_COLUMNS,
                columns = w->kern->tiles.columns_f64;
-  double right[STEP * LQI_MOST_F64], solved[LQI_MOST_ROWS * LQI_MOST_F64];
+  double *right = room->columns.right, *solved = room->columns.solved;
   REAL *to = w->right + lqi_panel_at(width, LQI_DEPTH, j) + (w->step - w->first) * width;
   for (size_t i = 0; i < STEP; i++)
     for (size_t t = 0; t < n; t++)
@@ -154,12 +161,10 @@ static void F(solve_columns)(const FACTOR *w, size_t j, size_t n, REAL *c, size_
 }
 
 /* Some columns of the rows of a step, left of its square. */
-static void F(step_columns)(void *arg, uint32_t task)
+static void F(columns_beside)(const FACTOR *w, size_t j0, union step_room *room)
 {
-  const FACTOR *w = arg;
   const size_t columns = w->kern->tiles.columns_f64;
-  size_t j0 = (size_t)task * INVERT_COLUMNS, j1 = lqi_least(j0 + INVERT_COLUMNS, w->step),
-         ld = lqi_lower_ld(w->step);
+  size_t j1 = lqi_least(j0 + INVERT_COLUMNS, w->step), ld = lqi_lower_ld(w->step);
   REAL *c = w->a + lqi_lower_at(w->step, 0);
   for (size_t i = 0; i < STEP; i++) /* what was L is packed already */
     for (size_t j = j0 > w->first ? j0 : w->first; j < j1; j++)
@@ -168,7 +173,14 @@ static void F(step_columns)(void *arg, uint32_t task)
   PRODUCT(w->kern, w->left, w->right, LQI_DEPTH, w->step - w->first, at, c + j0, ld, LQI_TILE_SUB,
           0);
   for (size_t j = j0; j < j1; j += columns)
-    F(solve_columns)(w, j, lqi_least(columns, j1 - j), c + j, ld);
+    F(solve_columns)(w, j, lqi_least(columns, j1 - j), c + j, ld, room);
+}
+
+static void F(step_columns)(void *arg, uint32_t task)
+{
+  const FACTOR *w = arg;
+  for (size_t j = (size_t)task * INVERT_COLUMNS; j < w->step; j += w->tasks * INVERT_COLUMNS)
+    F(columns_beside)(w, j, w->rooms + task);
 }
 
 /* One panel of the left factor: `rows` rows from `row` on, `depth` columns of the strip. */
@@ -249,8 +261,9 @@ static void F(invert_strip)(FACTOR *w, const struct lqi_par *par)
          (lqi_round_up(end, width) - from) * LQI_DEPTH * sizeof *w->right);
   for (w->step = w->first; w->step < end; w->step += STEP) {
     F(step_prepare)(w);
-    lqi_run(par, (uint64_t)w->step * STEP * (w->step - w->first + STEP),
-            lqi_ceil_div(w->step, INVERT_COLUMNS), F(step_columns), w);
+    w->tasks = lqi_least(lqi_par_workers(par), lqi_ceil_div(w->step, INVERT_COLUMNS));
+    lqi_run(par, (uint64_t)w->step * STEP * (w->step - w->first + STEP), w->tasks, F(step_columns),
+            w);
   }
   size_t below = w->n - end;
   uint64_t work = (uint64_t)below * end * w->width;
@@ -264,8 +277,9 @@ void F(lqi_invert_lower)(const struct lqi_kernels *kern, REAL *a, size_t n, void
                          const struct lqi_par *par)
 {
   struct squares *squares = scratch;
-  REAL *panel = (REAL *)(void *)(squares + 1);
-  FACTOR w = {kern, a, panel, NULL, squares, n, 0, 0, 0};
+  union step_room *rooms = (union step_room *)(void *)(squares + 1);
+  REAL *panel = (REAL *)(void *)(rooms + n / STEP);
+  FACTOR w = {kern, a, panel, NULL, squares, rooms, n, 0, 0, 0, 0};
   for (; w.first < n; w.first += w.width) {
     w.width = lqi_least(LQI_DEPTH, n - w.first);
     size_t below = n - w.first - w.width;

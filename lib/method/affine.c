@@ -17,13 +17,13 @@
 
 #include <string.h>
 
-/* Most groups and elements in a piece. */
-#define GROUPS_AT_ONCE 64
-#define DECODED_AT_ONCE 256
-
-/* Most groups of a row whose columns find their grid in a table. */
-#define GROUPS_IN_TABLE 1024
+/* Most groups and elements in a piece; groups and codes that are decoded together. */
+#define GROUPS_AT_ONCE 32
 #define ROW_PIECE 2048
+#define DECODED_AT_ONCE 48
+
+/* Codes of other than 4 and 8 bits pass through bytes, so many at a time. */
+#define CODES_AT_ONCE 768
 
 int lqi_affine_has_bits(uint64_t bits)
 {
@@ -117,10 +117,12 @@ void lqi_affine_unpack_row(const uint8_t *row, uint64_t n, uint32_t bits, uint8_
   lqi_bits_unpack(row, (size_t)n, bits, codes);
 }
 
-static void put_zero(const struct lqi_store *store, uint64_t at, float zero)
+static void put_zeros(const struct lqi_store *store, uint64_t at, const struct lqi_grid *grid,
+                      size_t count)
 {
-  if (!store->symmetric)
-    ((uint8_t *)store->plane[LQI_ZEROS].data)[at] = (uint8_t)zero;
+  uint8_t *zero = (uint8_t *)store->plane[LQI_ZEROS].data + at;
+  for (size_t g = 0; !store->symmetric && g < count; g++)
+    zero[g] = (uint8_t)grid[g].zero;
 }
 
 void lqi_affine_put_grid(const struct lqi_store *store, uint64_t row, uint64_t group,
@@ -128,7 +130,7 @@ void lqi_affine_put_grid(const struct lqi_store *store, uint64_t row, uint64_t g
 {
   uint64_t at = row * store->groups + group;
   lqi_store(store->plane[LQI_SCALES].data, store->scale_dtype, at, grid.scale);
-  put_zero(store, at, grid.zero);
+  put_zeros(store, at, &grid, 1);
 }
 
 void lqi_affine_get_grids(const struct lqi_store *store, const struct lqi_kernels *kern,
@@ -167,27 +169,40 @@ static uint64_t source_of(const struct lqi_job *job, const struct piece *p, size
   return p->row * job->store->shape.cols + p->column + i;
 }
 
-/* Codes of n values at column c: whole groups, or a part of one that begins at a multiple of 8. */
+/* Codes of other than 4 and 8 bits. */
+static LQI_NOINLINE void pack_codes(const struct lqi_job *job, int32_t dtype, const void *x,
+                                    size_t groups, size_t size, const struct lqi_grid *grid,
+                                    uint8_t *to)
+{
+  uint32_t bits = job->store->bits;
+  float most = (float)((1u << bits) - 1u);
+  uint8_t codes[CODES_AT_ONCE];
+  size_t together = size < CODES_AT_ONCE ? CODES_AT_ONCE / size : 1;
+  for (size_t g = 0, n; g < groups; g += n, grid += n) {
+    n = groups - g < together ? groups - g : together;
+    for (size_t i = 0, part; i < n * size; i += part) {
+      size_t at = g * size + i;
+      part = n * size - i < CODES_AT_ONCE ? n * size - i : CODES_AT_ONCE;
+      job->kern->aff8_encode[lqi_float_index(dtype)](lqi_element(x, dtype, at), n,
+                                                     n == 1 ? part : size, grid, most, codes);
+      lqi_bits_pack(codes, part, bits, to + at / 8 * bits);
+    }
+  }
+}
+
+/* Codes of values from column c on: whole groups, or a part of one that begins at a multiple of 8.
+ */
 static void put_codes(const struct lqi_job *job, uint64_t row, uint64_t c, int32_t dtype,
                       const void *x, size_t groups, size_t size, const struct lqi_grid *grid)
 {
-  uint32_t bits = job->store->bits, type = lqi_float_index(dtype);
-  float most = (float)((1u << bits) - 1u);
-  uint8_t *to = place_in(job->store, row, c), codes[ROW_PIECE];
-  if (bits == 4) {
-    job->kern->aff4_encode[type](x, groups, size, grid, most, to);
-  } else if (bits == 8) {
-    job->kern->aff8_encode[type](x, groups, size, grid, most, to);
-  } else if (groups * size <= ROW_PIECE) {
-    job->kern->aff8_encode[type](x, groups, size, grid, most, codes);
-    lqi_bits_pack(codes, groups * size, bits, to);
-  } else {
-    for (size_t i = 0, n; i < size; i += n, to += ROW_PIECE / 8 * bits) {
-      n = size - i < ROW_PIECE ? size - i : ROW_PIECE;
-      job->kern->aff8_encode[type](lqi_element(x, dtype, i), 1, n, grid, most, codes);
-      lqi_bits_pack(codes, n, bits, to);
-    }
-  }
+  uint32_t type = lqi_float_index(dtype);
+  uint8_t *to = place_in(job->store, row, c);
+  if (job->store->bits == 4)
+    job->kern->aff4_encode[type](x, groups, size, grid, 15.0f, to);
+  else if (job->store->bits == 8)
+    job->kern->aff8_encode[type](x, groups, size, grid, 255.0f, to);
+  else
+    pack_codes(job, dtype, x, groups, size, grid, to);
 }
 
 /* Group g of the piece with its infinities at `limit` and its NaN at 0. */
@@ -286,8 +301,7 @@ static void nearest_pass(struct lqi_job *job, struct piece *p)
   take_ranges(job, p, &special);
   take_grids(job, p, special);
   memcpy((uint16_t *)job->store->plane[LQI_SCALES].data + at, p->half, p->count * sizeof *p->half);
-  for (size_t g = 0; g < p->count; g++)
-    put_zero(job->store, at + g, p->grid[g].zero);
+  put_zeros(job->store, at, p->grid, p->count);
   take_codes(job, p, special);
 }
 
@@ -296,10 +310,9 @@ static void range_pass(struct lqi_job *job, struct piece *p)
   uint64_t special, at = p->row * job->store->groups + p->group;
   take_ranges(job, p, &special);
   take_grids(job, p, special);
-  for (size_t g = 0; g < p->count; g++) {
+  put_zeros(job->store, at, p->grid, p->count);
+  for (size_t g = 0; g < p->count; g++)
     job->scales[at + g] = p->grid[g].scale;
-    put_zero(job->store, at + g, p->grid[g].zero);
-  }
 }
 
 /* Codes nearest with the restored scales. One may be 0 or less, where groups differ much: dividing
@@ -352,30 +365,39 @@ static void affine_encode_nested(struct lqi_job *job, uint64_t first, uint64_t c
 
 /* ---- decoding ---- */
 
+/* Codes of other than 4 and 8 bits. */
+static LQI_NOINLINE void unpack_groups(const struct lqi_kernels *kern, const uint8_t *from,
+                                       uint32_t bits, size_t groups, size_t size,
+                                       const struct lqi_grid *grid, int32_t dtype, void *out,
+                                       int stream)
+{
+  uint8_t codes[CODES_AT_ONCE];
+  size_t together = size < CODES_AT_ONCE ? CODES_AT_ONCE / size : 1;
+  for (size_t g = 0, n; g < groups; g += n, grid += n) {
+    n = groups - g < together ? groups - g : together;
+    for (size_t i = 0, part; i < n * size; i += part) {
+      size_t at = g * size + i;
+      part = n * size - i < CODES_AT_ONCE ? n * size - i : CODES_AT_ONCE;
+      lqi_bits_unpack(from + at / 8 * bits, part, bits, codes);
+      kern->aff8_decode[lqi_float_index(dtype)](codes, n, n == 1 ? part : size, grid,
+                                                lqi_element_mut(out, dtype, at), stream);
+    }
+  }
+}
+
 /* Whole groups, or a part of one, from column c on, a multiple of 8. */
 static void decode_groups(const struct lqi_store *store, const struct lqi_kernels *kern,
                           uint64_t row, uint64_t c, size_t groups, size_t size,
                           const struct lqi_grid *grid, int32_t dtype, void *out, int stream)
 {
-  uint32_t bits = store->bits, type = lqi_float_index(dtype);
+  uint32_t type = lqi_float_index(dtype);
   const uint8_t *from = place_in(store, row, c);
-  uint8_t codes[ROW_PIECE];
-  if (bits == 4) {
+  if (store->bits == 4)
     kern->aff4_decode[type](from, groups, size, grid, out, stream);
-  } else if (bits == 8) {
+  else if (store->bits == 8)
     kern->aff8_decode[type](from, groups, size, grid, out, stream);
-  } else {
-    size_t most = size < ROW_PIECE ? ROW_PIECE / size : 1;
-    for (size_t g = 0, n; g < groups; g += n, grid += n) {
-      n = groups - g < most ? groups - g : most;
-      for (size_t i = 0, part; i < n * size; i += part) {
-        part = n * size - i < ROW_PIECE ? n * size - i : ROW_PIECE;
-        lqi_bits_unpack(from + (g * size + i) / 8 * bits, part, bits, codes);
-        kern->aff8_decode[type](codes, n, n == 1 ? part : size, grid,
-                                lqi_element_mut(out, dtype, g * size + i), stream);
-      }
-    }
-  }
+  else
+    unpack_groups(kern, from, store->bits, groups, size, grid, dtype, out, stream);
 }
 
 /* Up to 7 elements that bring c to a multiple of 8, or to `end`; returns how many. */
@@ -416,30 +438,47 @@ static void decode_row(const struct lqi_store *store, const struct lqi_kernels *
   }
 }
 
-/*
- * The same where each column names its group: the grids of the row are made first. Where a row has
- * more than the table holds, columns fetch theirs one by one.
- */
+/* Scales of n columns, at most LQI_CHUNK, each of the group it names. */
+static void mapped_scales(const struct lqi_store *store, const struct lqi_kernels *kern,
+                          uint64_t row, const int32_t *index, size_t n, float *scale)
+{
+  uint64_t at = row * store->groups;
+  const void *scales = lqi_element(store->plane[LQI_SCALES].data, store->scale_dtype, at);
+  if (store->nested_block_size != 0) {
+    for (size_t i = 0; i < n; i++)
+      lqi_nested_expand(store, kern, at + (uint64_t)index[i], 1, scale + i);
+  } else if (store->scale_dtype == LQ_F32) {
+    for (size_t i = 0; i < n; i++)
+      scale[i] = ((const float *)scales)[index[i]];
+  } else {
+    uint16_t half[LQI_CHUNK];
+    for (size_t i = 0; i < n; i++)
+      half[i] = ((const uint16_t *)scales)[index[i]];
+    kern->widen[lqi_float_index(store->scale_dtype)](half, n, scale);
+  }
+}
+
+/* The same where each column names its group. What lies beyond the end of a chunk is computed too,
+ * for loops of a fixed length. */
 static void decode_mapped(const struct lqi_store *store, const struct lqi_kernels *kern,
                           uint64_t row, uint64_t c, uint64_t end, int32_t dtype, void *out)
 {
   const int32_t *index = store->plane[LQI_GROUP_INDEX].data;
-  int fits = store->groups <= GROUPS_IN_TABLE;
-  struct lqi_grid table[GROUPS_IN_TABLE];
-  if (fits)
-    lqi_affine_get_grids(store, kern, row, 0, (size_t)store->groups, table);
+  const uint8_t *zeros =
+      store->symmetric ? NULL : (uint8_t *)store->plane[LQI_ZEROS].data + row * store->groups;
+  uint8_t codes[LQI_CHUNK + 8] = {0}, zero[LQI_CHUNK];
+  float v[LQI_CHUNK] = {0};
+  memset(zero, 1 << (store->bits - 1u), sizeof zero);
   for (uint64_t done; c < end; c += done, out = lqi_element_mut(out, dtype, done)) {
-    uint8_t codes[LQI_CHUNK];
-    float v[LQI_CHUNK];
     uint64_t from = c / 8 * 8, to = lqi_min_u64(from + LQI_CHUNK, end);
+    const uint8_t *code = codes + (c - from);
     lqi_bits_unpack(place_in(store, row, from), (size_t)(to - from), store->bits, codes);
     done = to - c;
-    for (uint64_t i = 0; i < done; i++) {
-      struct lqi_grid *grid = fits ? table + index[c + i] : table;
-      if (!fits)
-        lqi_affine_get_grids(store, kern, row, (uint64_t)index[c + i], 1, grid);
-      v[i] = grid->scale * ((float)codes[c + i - from] - grid->zero);
-    }
+    mapped_scales(store, kern, row, index + c, (size_t)done, v);
+    for (uint64_t i = 0; zeros != NULL && i < done; i++)
+      zero[i] = zeros[index[c + i]];
+    for (size_t i = 0; i < LQI_CHUNK; i++)
+      v[i] *= (float)(code[i] - zero[i]);
     kern->narrow[lqi_float_index(dtype)](v, (size_t)done, out);
   }
 }

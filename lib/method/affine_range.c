@@ -16,8 +16,11 @@
 
 #define STEPS 80
 #define STEPS_OF_ONE 100
-#define TRIES (2 * STEPS)
 #define CHAINS 16
+
+/* Grids that are tried at a time, a divisor of the steps; values of a group that are kept. */
+#define TRIES 4
+#define HELD 128
 
 /* Where the values of a group come from: an array of f32, or the source of a job. */
 struct values {
@@ -133,24 +136,6 @@ static float other_neighbour(float exact, float zero, float most)
   return zero == low ? high : low;
 }
 
-/* All grids that are tried, in order; returns their number. */
-static size_t tries_of(const struct lqi_params *params, float lo, float hi, struct lqi_grid *grid)
-{
-  size_t n = 0;
-  mirror(params, &lo, &hi);
-  for (int i = 0; i < STEPS; i++) {
-    float p = (float)(1.0 - (double)i / STEPS_OF_ONE), low = p * lo, high = p * hi;
-    grid[n] = lqi_affine_grid(params, low, high);
-    if (params->bits == 2 && !params->symmetric) {
-      grid[n + 1] = grid[n];
-      grid[n + 1].zero = other_neighbour(-low / grid[n].scale, grid[n].zero, most_of(params));
-      n++;
-    }
-    n++;
-  }
-  return n;
-}
-
 static float folded(float chain[CHAINS])
 {
   for (size_t half = CHAINS / 2; half != 0; half /= 2)
@@ -159,31 +144,59 @@ static float folded(float chain[CHAINS])
   return chain[0];
 }
 
+/* Some of the ranges that are tried: their grids, the sums of each. */
+struct tries {
+  struct lqi_grid grid[TRIES];
+  float chain[TRIES][CHAINS];
+};
+
+/* The grids of ranges from `step` on, as many as there is room for; returns how many ranges. */
+static int fill_tries(const struct lqi_params *params, float lo, float hi, int step,
+                      struct tries *t)
+{
+  int both = params->bits == 2 && !params->symmetric, steps = both ? TRIES / 2 : TRIES;
+  for (int i = 0; i < steps; i++) {
+    struct lqi_grid *grid = t->grid + (both ? 2 * i : i);
+    float p = (float)(1.0 - (double)(step + i) / STEPS_OF_ONE), low = p * lo, high = p * hi;
+    *grid = lqi_affine_grid(params, low, high);
+    if (both)
+      grid[1] = (struct lqi_grid){grid->scale,
+                                  other_neighbour(-low / grid->scale, grid->zero, most_of(params))};
+  }
+  memset(t->chain, 0, sizeof t->chain);
+  return steps;
+}
+
+/*
+ * The values of a group pass once over some of the grids, then over the next: a group of no more
+ * than HELD is fetched once.
+ */
 static void search_range(const struct lqi_params *params, const struct values *from, size_t n,
                          float lo, float hi, struct lqi_grid *out)
 {
-  struct lqi_grid grid[TRIES];
-  float chain[TRIES][CHAINS] = {{0}}, most = -lo > hi ? -lo : hi;
+  struct tries t;
+  float held[HELD], most = -lo > hi ? -lo : hi, least = 0.0f;
   const struct lqi_aff_loss loss = {most_of(params), boost_for(most), params->mse};
   if (most == 0.0f)
     return;
-  size_t tries = tries_of(params, lo, hi, grid), best = 0;
-  for (size_t at = 0; at < n; at += LQI_CHUNK) {
-    float v[LQI_CHUNK];
-    size_t part = n - at < LQI_CHUNK ? n - at : LQI_CHUNK;
-    take_values(from, at, part, v);
-    for (size_t i = 0; i < tries; i++)
-      from->kern->aff_error(v, part, &grid[i], &loss, chain[i]);
-  }
-  float least = folded(chain[0]);
-  for (size_t i = 1; i < tries; i++) {
-    float sum = folded(chain[i]);
-    if (sum < least) {
-      least = sum;
-      best = i;
+  mirror(params, &lo, &hi);
+  for (int step = 0, steps; step < STEPS; step += steps) {
+    steps = fill_tries(params, lo, hi, step, &t);
+    for (size_t at = 0; at < n; at += HELD) {
+      size_t part = n - at < HELD ? n - at : HELD;
+      if (step == 0 || n > HELD)
+        take_values(from, at, part, held);
+      for (size_t i = 0; i < TRIES; i++)
+        from->kern->aff_error(held, part, &t.grid[i], &loss, t.chain[i]);
+    }
+    for (size_t i = 0; i < TRIES; i++) {
+      float sum = folded(t.chain[i]);
+      if ((step == 0 && i == 0) || sum < least) {
+        least = sum;
+        *out = t.grid[i];
+      }
     }
   }
-  *out = grid[best];
 }
 
 void lqi_affine_search(const struct lqi_job *job, uint64_t first, uint64_t n, float limit, float lo,
