@@ -102,12 +102,13 @@ exact = -ffp-contract=off $(if $(filter 2,$(evaluation)),-msse2 -mfpmath=sse)
 exact += $(if $(filter 1,$(evaluation)),-fexcess-precision=fast)
 common = -std=c11 $(if $(windows),$(unaligned),-fPIC) -fvisibility=hidden $(exact) -Iinclude $(warnings)
 gcc := $(findstring Free Software,$(shell $(CC) --version 2>/dev/null))
-stack_usage := $(if $(gcc),-fstack-usage)
 # On Windows gcc takes the stack for aligned to 32 and 64 bytes, which it is not (gcc bug 54412).
 unaligned := $(if $(gcc),-Wa$(comma)-muse-unaligned-vector-move)
+# The call graph with the stack of each function, for tests/stack.sh: gcc 10 and later.
+call_graph := $(if $(shell $(CC) --help=common 2>/dev/null | grep fcallgraph-info),-fcallgraph-info=su)
 # In sections of their own, so that a link leaves out what nothing refers to.
 sections = -ffunction-sections -fdata-sections
-lib_flags = $(common) $(sections) $(openmp) $(stack_usage) $(CPPFLAGS) $(CFLAGS)
+lib_flags = $(common) $(sections) $(openmp) $(call_graph) $(CPPFLAGS) $(CFLAGS)
 tool_flags = $(common) $(posix) $(HARDEN) $(CPPFLAGS) $(CFLAGS) -pthread
 test_flags = $(common) $(posix) $(openmp) $(CPPFLAGS) $(CFLAGS) -pthread
 libs = $(openmp) -lm
