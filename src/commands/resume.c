@@ -21,8 +21,10 @@ bool resume_make(resume *r, const args_verb *verb, const void *fields, fail *why
   if (r->verify && !r->resume)
     return fail_set(why, FAIL_USAGE, NULL, "--verify goes with --resume");
   args_text(verb, fields, without, &text);
-  if (text.failed)
+  if (text.failed) {
+    buf_free(&text);
     return fail_memory(why, NULL);
+  }
   sha256_start(&sum);
   sha256_add(&sum, text.data, text.length);
   sha256_text(&sum, r->options);
