@@ -179,9 +179,9 @@ refuses 2 '--resume needs a model folder' dequantize "$minimal" -o "$out" --dtyp
 
 # ---- folders and streams ----
 
-refuses 1 'cannot' quantize "$in" -o "$scratch/no/such/folder"
-refuses 1 'cannot' quantize "$first" -o "$scratch/no/such/file"
-refuses 1 'cannot' quantize "$in" -o "$in/config.json/out"
+refuses 1 'there is no folder' quantize "$in" -o "$scratch/no/such/folder"
+refuses 1 'there is no folder' quantize "$first" -o "$scratch/no/such/file"
+refuses 1 'there is no folder' quantize "$in" -o "$in/config.json/out"
 if [ "$(id -u)" != 0 ]; then
   without="" allowed=yes
 else

@@ -176,6 +176,19 @@ static bool below(const char *path, bool is_folder, const sys_info *wanted, bool
   return ok;
 }
 
+/* An output that is not there yet needs the folder above it. */
+static bool has_folder(const char *path, fail *why)
+{
+  char *folder = NULL, *name = NULL;
+  sys_info there;
+  bool ok = out_split(path, &folder, &name, why);
+  if (ok && !sys_look(&there, SYS_CWD, folder, true) && (errno == ENOENT || errno == ENOTDIR))
+    ok = fail_set(why, FAIL_IO, path, "there is no folder %s", folder);
+  free(folder);
+  free(name);
+  return ok;
+}
+
 bool out_check_distinct(const char *input, const char *output, fail *why)
 {
   sys_info in, out;
@@ -183,6 +196,8 @@ bool out_check_distinct(const char *input, const char *output, fail *why)
   if (!sys_look(&in, SYS_CWD, input, true))
     return fail_system(why, input, "open", errno);
   bool there = sys_look(&out, SYS_CWD, output, true);
+  if (!there && !has_folder(output, why))
+    return false;
   if (there && sys_same(&in, &out))
     return fail_set(why, FAIL_USAGE, output, "the output would be the input");
   if (in.is_folder && !below(output, there && out.is_folder, &in, &found, why))
