@@ -35,6 +35,7 @@ refuses 2 '--threads' quantize "$model" -o "$out" --threads 0
 refuses 2 'there is no such level' quantize "$model" -o "$out" --cpu fast
 refuses 2 'the output would be the input' quantize "$model" -o "$model"
 refuses 2 'the output would be inside the input' quantize "$model" -o "$model/out"
+refuses 1 'there is no folder' quantize "$model/model-00001-of-00003.safetensors" -o "$out/out"
 refuses 2 '--size' bench --size 12
 
 # Patterns.
@@ -59,7 +60,7 @@ refuses 1 'already quantized with int8' quantize "$LQ_VECTORS/checkpoints/tiny-l
 refuses 1 'is already quantized' quantize "$LQ_VECTORS/checkpoints/tiny-llama-bnb-nf4-dq/model.safetensors" -o "$out"
 refuses 1 'no quantized tensor' dequantize "$model" -o "$out"
 refuses 1 'no quantized tensor' dequantize "$tiny/model.safetensors" -o "$out"
-refuses 1 'cannot' quantize "$model" -o "$scratch/parent/no/such/folder"
+refuses 1 'there is no folder' quantize "$model" -o "$scratch/parent/no/such/folder"
 sed 's/"llama"/"gpt2"/' "$model/config.json" >"$scratch/empty/config.json"
 cp "$model/model-00002-of-00003.safetensors" "$scratch/empty/"
 refuses 1 'keep their weights transposed' quantize "$scratch/empty" -o "$out"
@@ -108,6 +109,13 @@ if [ "$(id -u)" = 0 ] && mkdir "$scratch/disk" && mount -t tmpfs -o size=256k tm
     refuses 1 'and the disk has' $verb "$from" -o "$mounted/out"
     [ -z "$(ls -A "$mounted")" ] || { ls -lA "$mounted"; die "something is left on the full disk"; }
   done
+  # Calibrated layers lie there beside the model they become.
+  mount -o remount,size=500k "$mounted"
+  set -- "$tiny" -o "$mounted/out" --method gptq --group-size 32 --samples 1 --seq-len 16 \
+    --calibration "$LQ_VECTORS/networks/llama.safetensors:tokens"
+  refuses 1 'and the disk has' quantize "$@"
+  mount -o remount,size=1m "$mounted"
+  "$QUANT" quantize "$@" --quiet || die "there is room for a calibrated model"
 fi
 if [ -c /dev/full ]; then
   "$QUANT" inspect "$model" >/dev/full 2>"$scratch/error" && die "a full standard output is no error"

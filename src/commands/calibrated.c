@@ -623,6 +623,31 @@ static bool all_finished(const walk *w)
   return job_is_complete(store) || layer_store_has(store, w->net->spec.layers - 1);
 }
 
+/* What the disk has to hold at most: the layers that are missing, then all of the model beside them
+ * and the codes of its largest shard. */
+static bool check_disk(walk *w, fail *why)
+{
+  const quantize_job *job = w->job;
+  const weight_list *l = job->weights;
+  const rewrite none = {.bar = &w->bar};
+  uint64_t need = 0, shard = 0, most = 0;
+
+  for (size_t i = 0; i < l->count; i++) {
+    uint64_t bytes = quantize_bytes(job, i);
+
+    need += bytes;
+    if (i == 0 || l->at[i].base->shard != l->at[i - 1].base->shard)
+      shard = 0;
+    if (!job->quantized[i])
+      continue;
+    if (!layer_store_has(job->store, layer_of(w, l->at[i].name)))
+      need += bytes;
+    shard += bytes;
+    most = shard > most ? shard : most;
+  }
+  return rewrite_need(&none, job->out, need + most, why);
+}
+
 /* After a run that was stopped while it wrote the model. */
 static bool restore_figures(walk *w, fail *why)
 {
@@ -643,7 +668,7 @@ static bool run(walk *w, fail *why)
   progress_start(&w->bar, "calibrating", passes * layers * w->samples.count * w->samples.length,
                  w->job->options->quiet || w->job->options->json);
   progress_unit(&w->bar, "tokens");
-  if (all_finished(w) ? !restore_figures(w, why) : !run_layers(w, why))
+  if (all_finished(w) ? !restore_figures(w, why) : !check_disk(w, why) || !run_layers(w, why))
     return false;
   progress_finish(&w->bar);
   progress_start(&w->bar, "writing", model_data_bytes(w->job->from),

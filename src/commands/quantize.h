@@ -67,6 +67,10 @@ void quantize_close(quantize_job *job, bool done, fail *why);
 /* A path beside which temporary files go: where a killed run's are found and removed. */
 const char *quantize_scratch(const quantize_job *job);
 
+/* About what weight i takes in the output. Scales are left out: a run that would just fit the disk
+ * is not refused. */
+uint64_t quantize_bytes(const quantize_job *job, size_t i);
+
 /* The end of every job: what was done goes into config.json, and for the layouts of GPTQ into
  * quantize_config.json; then the output becomes visible. `bytes_after` is filled. */
 bool quantize_finish(quantize_job *job, rewrite *out, fail *why);

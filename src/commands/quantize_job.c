@@ -224,24 +224,29 @@ static bool list_items(state *s, fail *why)
   return true;
 }
 
+uint64_t quantize_bytes(const quantize_job *job, size_t i)
+{
+  const weight *w = &job->weights->at[i];
+  int32_t method = job->how->storage;
+  int64_t bits = job->how->bits ? job->how->bits : method == LQ_NF4 || method == LQ_FP4 ? 4 : 8;
+
+  return job->quantized[i] ? w->base->tensor->elements / 8 * (uint64_t)bits : w->bytes;
+}
+
 /* What the disk has to hold at most: every code, the tensors that stay, and the spool, which has
- * the codes of the largest shard. Scales are left out: a run that would just fit is not refused. */
+ * the codes of the largest shard. */
 static bool check_space(state *s, fail *why)
 {
   const quantize_job *job = s->job;
   const weight_list *l = job->weights;
-  int32_t method = job->how->storage;
-  int64_t bits = job->how->bits ? job->how->bits : method == LQ_NF4 || method == LQ_FP4 ? 4 : 8;
   uint64_t need = 0, shard = 0, most = 0;
 
   for (size_t i = 0; i < l->count; i++) {
-    const st_tensor *t = l->at[i].base->tensor;
-
     if (i == 0 || l->at[i].base->shard != l->at[i - 1].base->shard)
       shard = 0;
     if (rewrite_has(&s->out, l->at[i].base->shard))
       continue;
-    uint64_t bytes = job->quantized[i] ? t->elements / 8 * (uint64_t)bits : l->at[i].bytes;
+    uint64_t bytes = quantize_bytes(job, i);
     need += bytes;
     shard += job->quantized[i] ? bytes : 0;
     most = shard > most ? shard : most;
