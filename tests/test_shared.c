@@ -63,6 +63,42 @@ static int compute(const struct shared *s, struct outcome *out)
   return ok;
 }
 
+/* What else a const tensor and a const config can be asked. Nothing of it may be made on demand
+ * inside a handle. */
+static int ask(const struct shared *s)
+{
+  static const int32_t keys[] = {LQ_KEY_METHOD, LQ_KEY_BLOCK_SIZE, LQ_KEY_BITS, LQ_KEY_GROUP_SIZE};
+  const lq_tensor *t = s->tensor;
+  float *rows = malloc(COUNT * sizeof *rows);
+  lq_static fixed = {.size = sizeof fixed};
+  int64_t number = 0;
+  double value = 0;
+  int ok = rows && lq_tensor_ndim(t) == 2 && lq_tensor_dim(t, 1) == COLUMNS &&
+           lq_tensor_nbytes(t) != 0 && lq_tensor_bits_per_weight(t) > 0 &&
+           lq_tensor_dtype(t) == LQ_F32 &&
+           lq_config_get_i64(s->exact, LQ_KEY_BITS, &number) == LQ_OK &&
+           lq_config_get_f64(s->exact, LQ_KEY_DAMPING, &value) == LQ_OK &&
+           *lq_config_error_text(s->exact) == 0;
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+    ok = ok && lq_tensor_get_i64(t, keys[i], &number) == LQ_OK;
+  for (int32_t layout = LQ_LAYOUT_NATIVE; ok && layout <= LQ_LAYOUT_GGML; layout++) {
+    lq_tensor *copy = NULL;
+    if (lq_tensor_obstacle(t, layout))
+      continue;
+    ok = lq_tensor_convert(NULL, t, layout, &copy) == LQ_OK && same_planes(copy, t);
+    lq_tensor_destroy(copy);
+  }
+  ok = ok &&
+       lq_dequantize_rows(t, 3, ROWS - 5, LQ_F32, rows, (ROWS - 5) * COLUMNS * sizeof *rows,
+                          s->exact) == LQ_OK &&
+       !memcmp(rows, s->expected->values + 3 * COLUMNS, (ROWS - 5) * COLUMNS * sizeof *rows);
+  if (ok && lq_static_from_tensor(t, &fixed) == LQ_OK)
+    ok = lq_static_check(&fixed) == LQ_OK && lq_static_decode(&fixed, 0, ROWS, rows) == LQ_OK &&
+         lq_static_matvec(&fixed, x, rows) == LQ_OK;
+  free(rows);
+  return ok;
+}
+
 /* Handles of this thread's own, made from shared ones: a clone, a calibration merged. */
 static int own_handles(const struct shared *s)
 {
@@ -84,9 +120,45 @@ static int own_handles(const struct shared *s)
 static int caller_round(const struct shared *s)
 {
   struct outcome *out = malloc(sizeof *out);
-  int ok = out && compute(s, out) && !memcmp(out, s->expected, sizeof *out);
+  int ok = out && compute(s, out) && !memcmp(out, s->expected, sizeof *out) && ask(s);
   free(out);
   return ok;
+}
+
+/* Several threads on one product, each with rows of its own: what a program does that deals out
+ * the work itself. */
+struct part {
+  const struct shared *shared;
+  uint64_t first, rows;
+  float *y; /* [BATCH][ROWS], everyone's */
+  lq_status status;
+};
+
+static void *part_of_product(void *user)
+{
+  struct part *p = user;
+  p->status = lq_matmul_rows(p->shared->tensor, p->first, p->rows, BATCH, LQ_F32, x, COLUMNS, NULL,
+                             LQ_F32, p->y + p->first, ROWS, p->shared->exact);
+  return NULL;
+}
+
+static void parts(const struct shared *s)
+{
+  float y[BATCH * ROWS] = {0};
+  pthread_t thread[CALLERS];
+  struct part part[CALLERS];
+  uint64_t first = 0;
+  for (int i = 0; i < CALLERS; i++, first += part[i - 1].rows) {
+    uint64_t rows = i + 1 < CALLERS ? (uint64_t)(7 + 9 * i) : ROWS - first;
+    part[i] = (struct part){s, first, rows, y, LQ_E_INTERNAL};
+    if (!CHECK(pthread_create(&thread[i], NULL, part_of_product, &part[i]) == 0, "pthread_create"))
+      exit(2);
+  }
+  for (int i = 0; i < CALLERS; i++) {
+    pthread_join(thread[i], NULL);
+    CHECK(part[i].status == LQ_OK, "part %d: %d", i, part[i].status);
+  }
+  CHECK(!memcmp(y, s->expected->product, sizeof y), "parts of a product make another one");
 }
 
 struct caller {
@@ -197,6 +269,7 @@ static void test_kind(const char *options)
     test_parallel = pools[k];
     struct shared s = make_shared(options);
     callers(&s, 0);
+    parts(&s);
 #ifndef _WIN32
     forked(&s);
 #endif

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Several threads inside the library at once: tests/test_threads.c and test_shared.c under the thread sanitizer, with pools of
-# POSIX threads, and with OpenMP at several settings of its own. `make check-threads` runs both parts, PARTS=openmp one.
+# Several threads inside the library at once: tests/test_threads.c and test_shared.c, and those of factors and of GPTQ, under
+# the thread sanitizer with pools of POSIX threads; the first two also with OpenMP at several settings of its own. `make check-threads` runs both parts, PARTS=openmp one.
 # OpenMP's library is not built for the sanitizer, which takes its barriers for races: so not both at once.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -28,12 +28,12 @@ run() # NAME PROGRAM [VARIABLE=VALUE...]
   fi
 }
 
-programs() # FOLDER MAKE-VARIABLE...: both test programs
+programs() # FOLDER TESTS MAKE-VARIABLE...
 {
-  folder=$1
-  shift
-  make -j"$jobs" BUILD="$folder" "$@" "$folder/tests/test_threads" "$folder/tests/test_shared" \
-    >"$build/threads/make.log" 2>&1 && return
+  folder=$1 tests=$2
+  shift 2
+  # shellcheck disable=SC2046,SC2086 # words
+  make -j"$jobs" BUILD="$folder" "$@" $(printf "$folder/tests/test_%s " $tests) >"$build/threads/make.log" 2>&1 && return
   failed=$((failed + 1))
   echo "FAIL  build:"
   tail -n 20 "$build/threads/make.log"
@@ -43,10 +43,11 @@ programs() # FOLDER MAKE-VARIABLE...: both test programs
 sanitizer()
 {
   flags=-fsanitize=thread
-  programs "$build/threads/sanitizer" CC="${CC:-gcc}" OPENMP=0 CFLAGS="-O1 -g $flags" LDFLAGS="$flags" || return
-  for test in threads shared; do
+  programs "$build/threads/sanitizer" "threads shared linalg gptq gptq_pairs" CC="${CC:-gcc}" OPENMP=0 CFLAGS="-O1 -g $flags" LDFLAGS="$flags" || return
+  for test in $tests; do
     # Children of fork start threads of their own.
-    run "sanitizer-$test" "$build/threads/sanitizer/tests/test_$test" TSAN_OPTIONS="halt_on_error=1 die_after_fork=0"
+    run "sanitizer-$test" "$build/threads/sanitizer/tests/test_$test" LQ_VECTORS="$PWD/tests/vectors" \
+      TSAN_OPTIONS="halt_on_error=1 die_after_fork=0"
   done
 }
 
@@ -57,7 +58,7 @@ openmp()
     echo "skip  openmp: this build has none"
     return
   fi
-  programs "$build" || return
+  programs "$build" "threads shared" || return
   run openmp-threads "$build/tests/test_threads"
   for setting in OMP_NUM_THREADS=1 OMP_NUM_THREADS=4 OMP_THREAD_LIMIT=2 OMP_MAX_ACTIVE_LEVELS=3 OMP_DYNAMIC=true \
     OMP_WAIT_POLICY=passive; do
