@@ -52,10 +52,10 @@ static void check_places(void)
 {
   fail why = {0};
   out_folder *to = NULL;
-  int fd = -1;
-  uint64_t bytes;
   char inside[1024];
 #ifndef _WIN32
+  int fd = -1;
+  uint64_t bytes;
   CHECK(symlink("circle", at("circle")) == 0, "a link");
   CHECK(!io_open(&fd, &bytes, SYS_CWD, at("circle"), true, "f", &why) && why.detail == ELOOP, "%s",
         why.text);

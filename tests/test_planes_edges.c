@@ -206,9 +206,7 @@ static struct parts packed_planes(int32_t layout, int32_t scales, const uint64_t
 static void *small_blocks(void *user, size_t bytes, size_t alignment)
 {
   (void)user;
-  return bytes <= 1 << 20
-             ? aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment)
-             : NULL;
+  return bytes <= 1 << 20 ? test_aligned(alignment, bytes) : NULL;
 }
 
 static void free_block(void *user, void *p, size_t bytes, size_t alignment)
@@ -216,7 +214,7 @@ static void free_block(void *user, void *p, size_t bytes, size_t alignment)
   (void)user;
   (void)bytes;
   (void)alignment;
-  free(p);
+  test_aligned_free(p);
 }
 
 static void test_packed_shapes(void)
