@@ -1,5 +1,5 @@
 /*
- * faults_writers.h - for files_faults.c: what the system does seldom to a process that writes files.
+ * faults_writers.h - for files_faults.c: what the system seldom does to who writes files.
  *
  * Owns: calls that succeed in an odd way, scenarios of outputs, the check of a second signal. Must
  * not know: formats. Included after the counter of calls.
