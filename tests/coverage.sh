@@ -50,7 +50,7 @@ whole_set()
   # shellcheck disable=SC2046 # names without spaces
   marked=$(grep -nE 'GCOVR_EXCL_(LINE|BR_LINE|START)' $(git ls-files lib src | grep -E "$2"))
   echo "$1: $(printf '%s' "$marked" | grep -c .) places marked as out of reach"
-  printf '%s\n' "$marked" | sed 's/^/  /; s/:  *.*GCOVR_EXCL/: GCOVR_EXCL/'
+  printf '%s\n' "$marked" | sed 's/^/  /; s/:  *.*GCOVR_EXCL/: GCOVR_EXCL/; s, [*]/$,,'
 }
 
 least=--fail-under-line=0
