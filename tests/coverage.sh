@@ -19,6 +19,10 @@ chosen=${TESTS:+yes} # then nothing has to be whole
 [ "${SET:-all}" != readers ] || TESTS=${TESTS:-$tests_of_readers}
 mkdir -p "$out"
 find "$out" -name '*.gcda' -exec rm -f {} +
+find "$out/lib" "$out/src" -name '*.gcno' 2>/dev/null | while read -r notes; do # of sources that are gone since the last build
+  source=${notes#"$out/"}
+  [ -f "${source%.gcno}.c" ] || rm -f "${notes%.gcno}".*
+done
 make -j"$jobs" check CC="${CC:-gcc}" OPENMP=0 BUILD="$out" CFLAGS="-O0 -g --coverage -fprofile-update=atomic" LDFLAGS=--coverage \
   TESTS="${TESTS:-$(echo tests/test_*.c tests/checkkern.c $scripts)}" >"$out/check.log" 2>&1
 verdict=$?
