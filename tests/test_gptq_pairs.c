@@ -338,6 +338,8 @@ static void test_splits(void)
   for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++)
     for (int bf16 = 0; bf16 < 2; bf16++) {
       test_in("pieces of %zu, %s", pieces[k], bf16 ? "bf16" : "f32");
+      if (!test_takes(6))
+        continue;
       lq_quantizer *q = quantizer_of(kinds[1], 0.5);
       for (size_t i = 0; i < TOKENS; i += pieces[k]) {
         size_t n = TOKENS - i < pieces[k] ? TOKENS - i : pieces[k], at = i * COLUMNS;
