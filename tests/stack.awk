@@ -1,7 +1,7 @@
 # The deepest stack of public calls, from the compiler's call graph (-fcallgraph-info=su) and from what objects refer to.
 #   awk -v public="NAME..." -f stack.awk LIB-SOURCE... RELOCATIONS CALLGRAPH.ci...
 # Where a call goes through a pointer, the line that makes it tells which:
-#   a kernel          any function of lib/kern
+#   a kernel          the functions of lib/kern that are named after its slot, as lib/kern/dispatch.c has them
 #   a slot of a table what the tables of that type have in the slot
 #   an argument       a function whose address one of the callers takes: found below whatever that caller calls
 #   a caller's hook   not counted, like the C library and OpenMP's
@@ -34,7 +34,31 @@ FILENAME ~ /\.[ch]$/ {
     slots[table, word[1]] = slots[table, word[1]] " " word[2] " "
   }
   source[FILENAME, FNR] = $0
+  if (FILENAME ~ /dispatch\.c$/)
+    check_names($0)
   next
+}
+
+# Kernels stand in slots of their own name.
+function check_names(text,   word)
+{
+  while (match(text, /\.[a-z0-9_.]+(\[[A-Z0-9_]+\])? = (FLOATS\(|convert\()?[a-z][a-z0-9_]*/)) {
+    split(substr(text, RSTART + 1, RLENGTH - 1), word, " = ")
+    text = substr(text, RSTART + RLENGTH)
+    sub(/\[.*/, "", word[1])
+    sub(/^FLOATS\(|^convert\(/, "", word[2])
+    sub(/^lqi_/, "", word[2])
+    if (word[2] ~ /_/ && index(word[2] "_", kernel_name(word[1])) != 1)
+      finding("lib/kern/dispatch.c: " word[2] " in the slot " word[1])
+  }
+}
+
+# What the functions in a slot are called, behind lqi_.
+function kernel_name(slot)
+{
+  if (slot ~ /^tiles\./)
+    return slot ~ /transpose/ ? "transpose_" : "tile_" substr(slot, 7) "_"
+  return slot "_"
 }
 
 # ---- relocations: which functions a function refers to ----
@@ -92,23 +116,25 @@ function finding(text)
   findings++
 }
 
-# The source at FILE:LINE:COLUMN.
-function line_at(place,   at)
+# The source at FILE:LINE:COLUMN; with the next line where a call goes on in it.
+function line_at(place,   at, text)
 {
   gsub(/[^\/]+\/\.\.\//, "", place)
   split(place, at, ":")
-  return source[at[1], at[2]]
+  text = source[at[1], at[2]]
+  return text ~ /\)$/ ? text source[at[1], at[2] + 1] : text
 }
 
 # The call through a pointer in a function, at FILE:LINE:COLUMN.
-function pointer(name, place,   text)
+function pointer(name, place,   text, slot)
 {
   text = line_at(place)
   if (text ~ /hook|->alloc\(|->release\(/)
     return
-  if (text ~ /kern->|kernels_at|tiles(\.|->)|LQI_DEFINE_PRODUCT|spread\(|transpose\(|t->multiply\(/)
-    calls[name] = calls[name] " KERNEL"
-  else if (match(text, /(pass|task|t->load|t->store)\(|few_columns : many_columns/))
+  if ((slot = kernel_slot(text)) != "") {
+    calls[name] = calls[name] " KERNEL:" slot
+    pools["KERNEL:" slot] = "^lqi_" slot
+  } else if (match(text, /(pass|task|t->load|t->store)\(|few_columns : many_columns/))
     passes[name] = 1
   else if (match(text, /t->encode\(/))
     calls[name] = calls[name] slots["method", "encode"] slots["method", "encode_nested"]
@@ -124,6 +150,27 @@ function pointer(name, place,   text)
     slot_call(name, "layout", place)
   else
     finding(place ": a call through a pointer that tests/stack.awk does not know: " text)
+}
+
+# The slot of a kernel that a line calls, as the kernels are named; "" for other calls.
+function kernel_slot(text)
+{
+  if (match(text, /tiles(\.|->)[A-Za-z0-9_]+/)) {
+    text = substr(text, RSTART, RLENGTH)
+    sub(/.*(\.|->)/, "tiles.", text)
+    return kernel_name(tolower(text))
+  }
+  if (match(text, /LQI_DEFINE_PRODUCT\(f(32|64)/))
+    return "tile_" substr(text, RSTART + RLENGTH - 3, 3) "_"
+  if (match(text, /(spread|transpose)\(/))
+    return substr(text, RSTART, RLENGTH - 1) "_"
+  if (text ~ /t->multiply\(/)
+    return "blocks_"
+  if (!match(text, /(kern|kernels_at\([A-Z_]+\) *)->[a-z0-9_]+[[(]/))
+    return ""
+  text = substr(text, RSTART, RLENGTH - 1)
+  sub(/.*->/, "", text)
+  return kernel_name(text)
 }
 
 # RSTART and RLENGTH: "RECEIVER->SLOT(" in the line.
@@ -190,9 +237,14 @@ function reach(f,   n, to, i, below, most)
 }
 
 END {
-  frame["KERNEL"] = 0
-  for (f in kernel)
-    calls["KERNEL"] = calls["KERNEL"] " " f
+  for (pool in pools) {
+    frame[pool] = 0
+    for (f in kernel)
+      if (f ~ pools[pool])
+        calls[pool] = calls[pool] " " f
+    if (calls[pool] == "")
+      finding("no kernel is named " pools[pool])
+  }
   n = split(public, entry, " ")
   for (i = 1; i <= n; i++) {
     f = entry[i]
@@ -208,7 +260,7 @@ END {
   }
   for (f = which; f != ""; f = via[f, inside]) {
     inside = inside || f == once
-    if (f != "KERNEL")
+    if (f !~ /^KERNEL/)
       chain = chain (chain == "" ? "" : " > ") f " " frame[f] * (1 + twice[f])
     if ((f, inside) in handed)
       chain = chain " > handed down " handed[f, inside]

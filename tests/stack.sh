@@ -21,6 +21,9 @@ lqi_q8_decode_*_avx512vbmi 1536 a book of 256 in vectors of bytes
 lqi_aff_range_*_avx512 2304 ranges of 32 groups, a vector each
 lqi_fixed_dots_*_avx512* 3328 factors and zero points of 32 units in 4 rows by 4 rows of x
 lqi_fixed_dots_*_avx2 3072 the same of 16 units
+lqi_byte_dots_*_avx512vbmi 8192 four units of 16 rows as unpacked, over which the panels of x pass
+lqi_byte_dots_*_avxvnni 3840 a unit of 16 rows, before and after it is turned
+lqi_byte_dots_*_c 1664 a unit of 16 rows, a byte each
 lqi_strip_*_avx512* 2304 sums that do not fit the registers, codes of 4 rows as vectors
 END
 awk -F '"' '/^node:/ && /bytes \(/ { label = $4; sub(/\\n.*bytes.*$/, "", label); sub(/\\n.*$/, "", label)
