@@ -37,6 +37,7 @@ void json_free(json_doc *d)
     free(d->added[i]);
   free(d->added);
   free(d->nodes);
+  free(d->entries);
   free(d->text);
   free(d->file);
   free(d);
@@ -52,34 +53,73 @@ const char *json_file(const json_doc *d)
   return d->file;
 }
 
+/* Among entries. */
+static bool is_name(const json_doc *d, json_id v)
+{
+  return (d->entries[v] >> JSON_AT_BITS & 7) == 0;
+}
+
 json_kind json_kind_of(const json_doc *d, json_id v)
 {
-  return (json_kind)d->nodes[v].kind;
+  if (d->nodes != NULL || v == 0)
+    return v != 0 ? (json_kind)d->nodes[v].kind : JSON_NONE;
+  return is_name(d, v) ? JSON_STRING : (json_kind)(d->entries[v] >> JSON_AT_BITS & 7);
 }
 
 uint64_t json_offset(const json_doc *d, json_id v)
 {
-  return d->base + d->nodes[v].at;
+  return d->base + (d->nodes != NULL ? d->nodes[v].at : d->entries[v] & JSON_AT);
 }
 
 static bool is_container(const json_doc *d, json_id v)
 {
-  return d->nodes[v].kind == JSON_ARRAY || d->nodes[v].kind == JSON_OBJECT;
+  return json_kind_of(d, v) == JSON_ARRAY || json_kind_of(d, v) == JSON_OBJECT;
 }
 
 size_t json_count(const json_doc *d, json_id v)
 {
-  return is_container(d, v) ? d->nodes[v].size : 0;
+  size_t count = 0;
+  if (d->nodes != NULL)
+    return is_container(d, v) ? d->nodes[v].size : 0;
+  for (v = json_first(d, v); v != 0; v = json_next(d, v))
+    count++;
+  return count;
 }
 
 json_id json_first(const json_doc *d, json_id container)
 {
-  return is_container(d, container) ? d->nodes[container].first : 0;
+  if (!is_container(d, container))
+    return 0;
+  if (d->nodes != NULL)
+    return d->nodes[container].first;
+  return (d->entries[container] & JSON_OTHER) == 0 ? container + 1 : 0;
+}
+
+/* The entry behind a value and all that is in it. */
+static json_id behind(const json_doc *d, json_id v)
+{
+  unsigned depth = 0;
+  uint32_t last = 0; /* bit k: the container k levels further out is the last of its own */
+  for (;; v++) {
+    uint32_t e = d->entries[v];
+    if (json_first(d, v) != 0) {
+      last = last << 1 | ((e & JSON_LAST) != 0);
+      depth++;
+      continue;
+    }
+    for (bool end = (e & JSON_LAST) != 0; depth > 0 && end; depth--, last >>= 1)
+      end = (last & 1) != 0;
+    if (depth == 0)
+      return v + 1;
+  }
 }
 
 json_id json_next(const json_doc *d, json_id v)
 {
-  return d->nodes[v].next;
+  if (d->nodes != NULL || v == 0)
+    return v != 0 ? d->nodes[v].next : 0;
+  v += is_name(d, v);
+  return (d->entries[v] & JSON_LAST) == 0 ? behind(d, v) : 0;
 }
 
 json_id json_value(const json_doc *d, json_id member)
@@ -87,15 +127,38 @@ json_id json_value(const json_doc *d, json_id member)
   return member != 0 && member + 1 < d->count ? member + 1 : 0;
 }
 
+/* The text of an entry. */
+static const char *entry_text(const json_doc *d, json_id v, size_t *length)
+{
+  const char *text = d->text + (d->entries[v] & JSON_AT);
+  uint32_t size;
+  if (json_kind_of(d, v) == JSON_NUMBER) {
+    *length = strspn(text, "+-.0123456789Ee");
+    return text;
+  }
+  text++;
+  if ((d->entries[v] & JSON_OTHER) == 0) {
+    *length = strlen(text);
+    return text;
+  }
+  memcpy(&size, text, sizeof size);
+  *length = size;
+  return text + sizeof size;
+}
+
 const char *json_text(const json_doc *d, json_id v, size_t *length)
 {
-  const json_node *n = &d->nodes[v];
-  if (length != NULL)
-    *length = 0;
-  if (n->kind != JSON_STRING && n->kind != JSON_NUMBER)
+  json_kind kind = json_kind_of(d, v);
+  size_t unused;
+  if (length == NULL)
+    length = &unused;
+  *length = 0;
+  if (kind != JSON_STRING && kind != JSON_NUMBER)
     return NULL;
-  if (length != NULL)
-    *length = n->size;
+  if (d->nodes == NULL)
+    return entry_text(d, v, length);
+  const json_node *n = &d->nodes[v];
+  *length = n->size;
   return n->added ? d->added[n->first] : d->text + n->first;
 }
 

@@ -1,11 +1,11 @@
 /*
  * json.h - strict JSON: a document to read, change and write back, and a printer for results.
  *
- * Owns: the document (one text block, one array of 16-byte nodes; both bounded by a constant times
- * the input). Must not know: what the members mean. Rules: RFC 8259, valid UTF-8, no byte order
- * mark, no two members with one name (after unescaping), at most 32 levels, at most 100,000,000
- * bytes. Time is n log n in the input. Numbers stay text until asked for, so a document written
- * back keeps them as they were.
+ * Owns: the document, which takes less than four times its text in memory until it is changed. Must
+ * not know: what the members mean. Rules: RFC 8259, valid UTF-8, no byte order mark, no two members
+ * with one name (after unescaping), at most 32 levels, at most 100,000,000 bytes. Time is n log n
+ * in the input. Numbers stay text until asked for, so a document written back keeps them as they
+ * were.
  *
  * A value is named by a small number, json_id; 0 is "none", which every getter takes, so look-ups
  * chain:
@@ -62,7 +62,7 @@ const char *json_file(const json_doc *d); /* the name given for messages */
 
 json_kind json_kind_of(const json_doc *d, json_id v);
 uint64_t json_offset(const json_doc *d, json_id v); /* byte offset in the file */
-size_t json_count(const json_doc *d, json_id v);    /* items or members, else 0 */
+size_t json_count(const json_doc *d, json_id v);    /* items or members, else 0; linear */
 
 /* Walk an array:  for (v = json_first(d, a); v; v = json_next(d, v)) ... v is an item
  * Walk an object: for (m = json_first(d, o); m; m = json_next(d, m)) ... json_text(d, m, &length)

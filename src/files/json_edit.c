@@ -8,6 +8,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Before the first change: a node for each entry. */
+static bool unfold(json_doc *d)
+{
+  if (d->nodes != NULL)
+    return true;
+  json_node *nodes = calloc(d->count, sizeof *nodes);
+  if (nodes == NULL)
+    return false;
+  for (json_id v = 1; v < d->count; v++) {
+    json_node *node = &nodes[v];
+    size_t length;
+    const char *text = json_text(d, v, &length);
+    node->kind = json_kind_of(d, v) & 7U;
+    node->size = (text != NULL ? length : json_count(d, v)) & 0xFFFFFFF;
+    node->first = text != NULL ? (uint32_t)(text - d->text) : json_first(d, v);
+    node->next = json_next(d, v);
+    node->at = d->entries[v] & JSON_AT;
+  }
+  free(d->entries);
+  d->entries = NULL;
+  d->nodes = nodes;
+  d->capacity = d->count;
+  return true;
+}
+
 /* Room for `more` nodes, side by side. */
 static bool reserve(json_doc *d, uint32_t more)
 {
@@ -74,7 +99,7 @@ static void insert(json_doc *d, json_id in, json_id id, const char *name)
 static json_id place(json_doc *d, json_id in, const char *name)
 {
   json_kind wanted = name != NULL ? JSON_OBJECT : JSON_ARRAY;
-  if (in == 0 || json_kind_of(d, in) != wanted)
+  if (in == 0 || json_kind_of(d, in) != wanted || !unfold(d))
     goto fail;
   json_id v = name != NULL ? json_get(d, in, name) : 0;
   if (v == 0) {
@@ -157,8 +182,12 @@ json_id json_put_null(json_doc *d, json_id in, const char *name)
 bool json_remove(json_doc *d, json_id object, const char *name)
 {
   json_id before = 0;
-  if (json_kind_of(d, object) != JSON_OBJECT)
+  if (json_get(d, object, name) == 0)
     return false;
+  if (!unfold(d)) {
+    d->failed = true;
+    return false;
+  }
   for (json_id m = json_first(d, object); m != 0; before = m, m = json_next(d, m)) {
     if (!json_equal(d, m, name, strlen(name)))
       continue;

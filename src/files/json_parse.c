@@ -15,96 +15,103 @@ typedef struct parser {
   json_scan scan;
   unsigned depth;
   json_id open[JSON_DEPTH_MAX]; /* containers, outermost first */
-  json_id last[JSON_DEPTH_MAX]; /* newest item or member name in each */
+  json_id last[JSON_DEPTH_MAX]; /* newest item or value of a member in each */
 } parser;
 
-/* A new node for a token. json_scan_start() made room for all of them. */
-static json_id new_node(parser *p, const json_token *t)
+/* A new entry for a token. json_scan_start() made room for all of them. */
+static json_id new_entry(parser *p, const json_token *t)
 {
-  json_node *node = &p->d->nodes[p->d->count];
-  *node = (json_node){.kind = t->kind & 7U, .at = t->at};
-  if (t->text != NULL) {
-    node->first = (uint32_t)(t->text - p->d->text);
-    node->size = t->size & 0xFFFFFFF;
+  uint32_t e = t->at | (t->role == JSON_NAME ? 0 : (uint32_t)t->kind << JSON_AT_BITS);
+  if (t->kind == JSON_STRING && memchr(t->text, 0, t->size) != NULL) {
+    /* Each NUL was six bytes: there is room for the length in front. */
+    memmove(t->text + sizeof t->size, t->text, t->size + 1);
+    memcpy(t->text, &t->size, sizeof t->size);
+    e |= JSON_OTHER;
   }
+  p->d->entries[p->d->count] = e;
   return p->d->count++;
-}
-
-/* Makes `id` the newest child of the innermost container. */
-static void link_child(parser *p, json_id id)
-{
-  json_node *nodes = p->d->nodes;
-  json_id parent = p->open[p->depth - 1], last = p->last[p->depth - 1];
-  if (last != 0)
-    nodes[last].next = id;
-  else
-    nodes[parent].first = id;
-  nodes[parent].size = (nodes[parent].size + 1U) & 0xFFFFFFF;
-  p->last[p->depth - 1] = id;
-}
-
-/* Whether the innermost container, which there is, is an object. */
-static bool in_object(const parser *p)
-{
-  return p->d->nodes[p->open[p->depth - 1]].kind == JSON_OBJECT;
 }
 
 /* ---- duplicate names: sorting, so that no choice of names makes it slow ---- */
 
-typedef struct name_ref {
-  const char *text;
-  uint32_t length;
-  json_id id;
-} name_ref;
-
-static int by_text(const void *a, const void *b)
+static int by_text(const json_doc *d, json_id a, json_id b)
 {
-  const name_ref *x = a, *y = b;
-  int order = memcmp(x->text, y->text, x->length < y->length ? x->length : y->length);
-  if (order != 0)
-    return order;
-  if (x->length != y->length)
-    return x->length < y->length ? -1 : 1;
-  return (x->id > y->id) - (x->id < y->id);
+  size_t n, m;
+  const char *x = json_text(d, a, &n), *y = json_text(d, b, &m);
+  int order = memcmp(x, y, n < m ? n : m);
+  if (order == 0)
+    order = n < m ? -1 : n > m;
+  return order;
+}
+
+/* Moves ids[i] down in a heap of `count` with the greatest on top. */
+static void sift(const json_doc *d, json_id *ids, size_t i, size_t count)
+{
+  json_id id = ids[i];
+  for (size_t child; (child = 2 * i + 1) < count; i = child) {
+    if (child + 1 < count && by_text(d, ids[child], ids[child + 1]) < 0)
+      child++;
+    if (by_text(d, id, ids[child]) >= 0)
+      break;
+    ids[i] = ids[child];
+  }
+  ids[i] = id;
+}
+
+/* By hand, because qsort passes no document on to what compares, and may ask for memory. */
+static void sort_names(const json_doc *d, json_id *ids, size_t count)
+{
+  for (size_t i = count / 2; i > 0; i--)
+    sift(d, ids, i - 1, count);
+  for (size_t i = count; i > 1; i--) {
+    json_id top = ids[0];
+    ids[0] = ids[i - 1];
+    ids[i - 1] = top;
+    sift(d, ids, 0, i - 1);
+  }
 }
 
 static bool unique_names(parser *p, json_id object)
 {
-  name_ref small[16], *names = small;
-  size_t count = json_count(p->d, object), n = 0;
+  const json_doc *d = p->d;
+  json_id small[64], *ids = small;
+  size_t count = json_count(d, object), n = 0;
   bool ok = true;
   if (count > sizeof small / sizeof *small)
-    names = malloc(count * sizeof *names);
-  if (names == NULL)
-    return fail_memory(p->scan.why, p->d->file);
-  for (json_id m = json_first(p->d, object); m != 0; m = json_next(p->d, m), n++) {
-    names[n].text = p->d->text + p->d->nodes[m].first;
-    names[n].length = p->d->nodes[m].size;
-    names[n].id = m;
-  }
-  qsort(names, count, sizeof *names, by_text);
+    ids = malloc(count * sizeof *ids);
+  if (ids == NULL)
+    return fail_memory(p->scan.why, d->file);
+  for (json_id m = json_first(d, object); m != 0; m = json_next(d, m))
+    ids[n++] = m;
+  sort_names(d, ids, count);
   for (size_t i = 1; ok && i < count; i++)
-    if (names[i].length == names[i - 1].length &&
-        memcmp(names[i].text, names[i - 1].text, names[i].length) == 0)
-      ok = fail_set(p->scan.why, FAIL_FORMAT, p->d->file,
-                    "byte %llu: the name \"%.200s\" occurs twice",
-                    (unsigned long long)json_offset(p->d, names[i].id), names[i].text);
-  if (names != small)
-    free(names);
+    if (by_text(d, ids[i - 1], ids[i]) == 0) {
+      json_id later = ids[i - 1] > ids[i] ? ids[i - 1] : ids[i];
+      ok =
+          fail_set(p->scan.why, FAIL_FORMAT, d->file, "byte %llu: the name \"%.200s\" occurs twice",
+                   (unsigned long long)json_offset(d, later), json_text(d, later, NULL));
+    }
+  if (ids != small)
+    free(ids);
   return ok;
 }
 
 /* ---- the whole text ---- */
 
+static bool close_container(parser *p, const json_token *t)
+{
+  json_id id = p->open[--p->depth], last = p->last[p->depth];
+  p->d->entries[last != 0 ? last : id] |= last != 0 ? JSON_LAST : JSON_OTHER;
+  return t->kind != JSON_OBJECT || unique_names(p, id);
+}
+
 static bool take(parser *p, const json_token *t)
 {
-  if (t->role == JSON_CLOSE) {
-    p->depth--;
-    return t->kind != JSON_OBJECT || unique_names(p, p->open[p->depth]);
-  }
-  json_id id = new_node(p, t);
-  if (p->depth > 0 && (t->role == JSON_NAME || !in_object(p)))
-    link_child(p, id);
+  if (t->role == JSON_CLOSE)
+    return close_container(p, t);
+  json_id id = new_entry(p, t);
+  if (p->depth > 0 && t->role != JSON_NAME)
+    p->last[p->depth - 1] = id;
   if (t->role == JSON_OPEN) {
     p->open[p->depth] = id;
     p->last[p->depth++] = 0;
@@ -126,7 +133,7 @@ bool json_parse(json_doc **out, char *text, size_t length, const char *file, uin
                 fail *why)
 {
   parser p = {0};
-  size_t nodes;
+  size_t entries;
   *out = NULL;
   json_doc *d = calloc(1, sizeof *d);
   if (d == NULL) {
@@ -142,18 +149,18 @@ bool json_parse(json_doc **out, char *text, size_t length, const char *file, uin
     goto fail;
   }
   strcpy(d->file, file);
-  if (!json_scan_start(&p.scan, text, length, d->file, base, &nodes, why))
+  if (!json_scan_start(&p.scan, text, length, d->file, base, &entries, why))
     goto fail;
-  d->nodes = malloc(nodes * sizeof *d->nodes);
-  if (d->nodes == NULL) {
+  d->entries = malloc(entries * sizeof *d->entries);
+  if (d->entries == NULL) {
     fail_memory(why, file);
     goto fail;
   }
-  d->capacity = (uint32_t)nodes;
-  d->nodes[0] = (json_node){0};
+  d->entries[0] = 0;
   d->count = 1;
   if (!parse(&p))
     goto fail;
+  d->entries[json_root(d)] |= JSON_LAST;
   *out = d;
   return true;
 fail:

@@ -271,10 +271,11 @@ bool json_scan_skip(json_scan *s)
 
 /* ---- looks ahead ---- */
 
-/* A look at the text before any memory is asked for: an upper bound of the number of nodes, node 0
- * included (every value or name but the first follows one of , : [ { outside of strings), and how
- * many brackets stay open, so that a text cut short is told from one nested too deep. */
-static size_t count_nodes(const char *text, size_t length, size_t *open)
+/* A look at the text before any memory is asked for: an upper bound of the number of values and
+ * names and one more (each but the first follows one of , : [ { outside of strings), and how many
+ * brackets stay open, so that a text cut short is told from one nested too deep. Where none does, a
+ * value has a byte of its own and a comma or a closing bracket, whatever else is in the text. */
+static size_t count_values(const char *text, size_t length, size_t *open)
 {
   size_t count = 3;
   bool quoted = false;
@@ -294,11 +295,11 @@ static size_t count_nodes(const char *text, size_t length, size_t *open)
       --*open;
     }
   }
-  return count;
+  return count < length / 2 + 2 ? count : length / 2 + 2;
 }
 
 bool json_scan_start(json_scan *s, char *text, size_t length, const char *file, uint64_t base,
-                     size_t *nodes, fail *why)
+                     size_t *values, fail *why)
 {
   size_t open, count, valid;
   *s = (json_scan){
@@ -308,11 +309,11 @@ bool json_scan_start(json_scan *s, char *text, size_t length, const char *file, 
   valid = utf8_check(text, length);
   if (valid != length)
     return bad_at(s, valid, FAIL_FORMAT, "not valid UTF-8");
-  count = count_nodes(text, length, &open);
+  count = count_values(text, length, &open);
   if (open > 0)
     return bad_at(s, length, FAIL_FORMAT, "the JSON text ends early");
-  if (nodes != NULL)
-    *nodes = count;
+  if (values != NULL)
+    *values = count;
   return true;
 }
 

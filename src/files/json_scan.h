@@ -43,10 +43,10 @@ typedef struct json_scan {
   fail *why;
 } json_scan;
 
-/* Looks over `text` first: its length, UTF-8, brackets that stay open. `*nodes` (may be NULL) is an
- * upper bound of the number of values and names. */
+/* Looks over `text` first: its length, UTF-8, brackets that stay open. `*values` (may be NULL) is
+ * an upper bound of the number of values and names, and one more. */
 bool json_scan_start(json_scan *s, char *text, size_t length, const char *file, uint64_t base,
-                     size_t *nodes, fail *why);
+                     size_t *values, fail *why);
 
 bool json_scan_next(json_scan *s, json_token *t);
 
