@@ -43,13 +43,12 @@ static const args_verb verb = {
     1};
 
 /* With at most so many tensors each gets a line without being asked. */
-enum { FEW_TENSORS = 24 };
+enum { FEW_TENSORS = 24, PRINTED_AT_ONCE = 1 << 16 };
 
 /* What is shown of one weight. */
 typedef struct row {
   const weight *w;
-  const char *method; /* or the type of a dense one: "bf16" */
-  char lower[16];
+  char method[16];          /* or the type of a dense one: "bf16" */
   int64_t block;            /* 0 without blocks */
   int64_t bits, group_size; /* 0 without groups; size -1: a whole row */
   bool nested, symmetric, act_order;
@@ -59,15 +58,17 @@ typedef struct row {
 } row;
 
 typedef struct group {
-  const row *like;
+  row like;
   size_t tensors;
   uint64_t elements, bytes, memory;
 } group;
 
+/* A file of a million empty tensors is no reason for a million rows: rows are kept of weights that
+ * had to be read for them. */
 typedef struct inspection {
   const inspect_options *options;
   weight_list weights;
-  row *rows;
+  row *rows; /* of those that has_planes(), in their order */
   group *groups;
   size_t group_count;
   group total;
@@ -78,12 +79,9 @@ static void fill_dense(row *r)
 {
   const st_tensor *t = r->w->base->tensor;
   const char *name = st_dtype_name(t->dtype);
-  size_t i;
 
-  for (i = 0; name[i] && i + 1 < sizeof r->lower; i++)
-    r->lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32) : name[i];
-  r->lower[i] = 0;
-  r->method = r->lower;
+  for (size_t i = 0; name[i] && i + 1 < sizeof r->method; i++)
+    r->method[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32) : name[i];
   r->ndim = t->ndim;
   memcpy(r->dims, t->shape, sizeof t->shape);
   r->elements = t->elements;
@@ -114,7 +112,7 @@ static bool has_group_index(const lq_tensor *t)
 
 static void fill_quantized(row *r, const lq_tensor *t)
 {
-  r->method = lq_method_name(lq_tensor_method(t));
+  snprintf(r->method, sizeof r->method, "%s", lq_method_name(lq_tensor_method(t)));
   r->block = value_of(t, LQ_KEY_BLOCK_SIZE);
   r->nested = value_of(t, LQ_KEY_NESTED) != 0;
   if (lq_tensor_method(t) == LQ_AFFINE) {
@@ -132,38 +130,63 @@ static void fill_quantized(row *r, const lq_tensor *t)
   r->memory = lq_tensor_nbytes(t);
 }
 
-/* Under the name of their type. Blocks that the library does not decode are not looked into. */
-static bool fill_blocks(inspection *x, row *r, bool *decodes, fail *why)
+/* Under the name of their type. */
+static bool fill_blocks(const weight_list *l, row *r, fail *why)
 {
   lq_ggml_type info = {.size = sizeof info};
   int32_t dtype;
 
-  if (lq_ggml_type_info(r->w->base->block_type, &info) != LQ_OK ||
-      !weight_shape(&x->weights, r->w, &dtype, &r->ndim, r->dims, why))
+  if (!weight_shape(l, r->w, &dtype, &r->ndim, r->dims, why))
     return false;
-  r->method = info.name;
+  lq_ggml_type_info(r->w->base->block_type, &info); /* which the shape came from */
+  snprintf(r->method, sizeof r->method, "%s", info.name);
   r->memory = r->w->bytes;
   r->elements = r->w->bytes / info.bytes * info.elements;
-  *decodes = info.decodes;
   return true;
 }
 
-static bool load_quantized(inspection *x, row *r, pool *memory, lq_config *config, fail *why)
+static bool has_planes(const weight *w)
 {
-  bool decodes = true, blocks = r->w->layout == LQ_LAYOUT_GGML, ok;
-  weight_data data;
+  return w->layout && w->layout != LQ_LAYOUT_GGML;
+}
 
-  if (blocks && !fill_blocks(x, r, &decodes, why))
-    return false;
-  if (!decodes)
+/* The row of weight i. Of those with planes, `*kept` counts the rows that came before. */
+static bool row_at(const inspection *x, size_t i, size_t *kept, row *out, fail *why)
+{
+  const weight *w = &x->weights.at[i];
+
+  if (has_planes(w)) {
+    *out = x->rows[(*kept)++];
     return true;
-  if (!weight_read(&x->weights, r->w, memory, &data, why))
+  }
+  *out = (row){.w = w};
+  if (w->layout)
+    return fill_blocks(&x->weights, out, why);
+  fill_dense(out);
+  return true;
+}
+
+/* Reads the weight and puts it together; `r` is NULL where that tells nothing new. */
+static bool check(const inspection *x, const weight *w, row *r, pool *memory, lq_config *config,
+                  fail *why)
+{
+  weight_data data;
+  bool ok;
+
+  if (!weight_read(&x->weights, w, memory, &data, why))
     return false;
-  ok = weight_bind(&x->weights, r->w, memory, config, &data, why);
-  if (ok && !blocks)
+  ok = weight_bind(&x->weights, w, memory, config, &data, why);
+  if (ok && r)
     fill_quantized(r, data.tensor);
   weight_release(&data, memory);
   return ok;
+}
+
+static bool is_decoded(const weight *w)
+{
+  lq_ggml_type info = {.size = sizeof info};
+
+  return lq_ggml_type_info(w->base->block_type, &info) == LQ_OK && info.decodes;
 }
 
 static bool same_encoding(const row *a, const row *b)
@@ -173,41 +196,59 @@ static bool same_encoding(const row *a, const row *b)
          a->act_order == b->act_order && a->w->layout == b->w->layout;
 }
 
-/* The figures of one weight into its group and the totals. */
-static void count_row(inspection *x, const row *r)
+static void add_to(group *g, const row *r)
 {
-  group *g = x->groups, *end = x->groups + x->group_count;
+  g->tensors++;
+  g->elements += r->elements;
+  g->bytes += r->w->bytes;
+  g->memory += r->memory;
+}
 
-  while (g < end && !same_encoding(g->like, r))
+/* The figures of one weight into its group and the totals. */
+static bool count_row(inspection *x, const row *r, fail *why)
+{
+  size_t g = 0;
+
+  while (g < x->group_count && !same_encoding(&x->groups[g].like, r))
     g++;
-  if (g == end) {
-    g->like = r;
+  if (g == x->group_count) {
+    group *grown = realloc(x->groups, (g + 1) * sizeof *grown);
+
+    if (!grown)
+      return fail_memory(why, weight_path(&x->weights, r->w));
+    x->groups = grown;
+    x->groups[g] = (group){.like = *r};
     x->group_count++;
   }
-  for (group *each[2] = {g, &x->total}, **p = each; p < each + 2; p++) {
-    (*p)->tensors++;
-    (*p)->elements += r->elements;
-    (*p)->bytes += r->w->bytes;
-    (*p)->memory += r->memory;
-  }
+  add_to(&x->groups[g], r);
+  add_to(&x->total, r);
   x->dense += r->w->layout || weight_is_float(r->w) ? 2 * r->elements : r->w->bytes;
+  return true;
 }
 
 static bool load(inspection *x, pool *memory, lq_config *config, progress *bar, fail *why)
 {
-  for (size_t i = 0; i < x->weights.count; i++) {
-    row *r = &x->rows[i];
+  size_t planes = 0, kept = 0;
 
-    r->w = &x->weights.at[i];
-    if (r->w->layout) {
-      progress_item(bar, r->w->name);
-      if (!load_quantized(x, r, memory, config, why))
-        return false;
-      progress_add(bar, r->w->bytes);
-    } else {
-      fill_dense(r);
-    }
-    count_row(x, r);
+  for (size_t i = 0; i < x->weights.count; i++)
+    planes += has_planes(&x->weights.at[i]);
+  x->rows = calloc(planes + 1, sizeof *x->rows);
+  if (!x->rows)
+    return fail_memory(why, model_path(x->weights.model));
+  for (size_t i = 0; i < x->weights.count; i++) {
+    const weight *w = &x->weights.at[i];
+    row *own = has_planes(w) ? &x->rows[kept] : NULL, r;
+
+    if (w->layout)
+      progress_item(bar, w->name);
+    if (own)
+      own->w = w;
+    if ((own || is_decoded(w)) && !check(x, w, own, memory, config, why))
+      return false;
+    if (!row_at(x, i, &kept, &r, why) || !count_row(x, &r, why))
+      return false;
+    if (w->layout)
+      progress_add(bar, w->bytes);
   }
   return true;
 }
@@ -255,26 +296,30 @@ static void encoding_text(const row *r, char out[ENCODING_TEXT])
 static bool print_tensors(const inspection *x, fail *why)
 {
   table t = {0};
-  bool ok;
+  size_t kept = 0;
+  bool ok = true;
 
   table_column(&t, "tensor", TABLE_LEFT);
   table_column(&t, "shape", TABLE_RIGHT);
   table_column(&t, "encoding", TABLE_LEFT);
   table_column(&t, "bits/weight", TABLE_RIGHT);
   table_column(&t, "bytes", TABLE_RIGHT);
-  for (size_t i = 0; i < x->weights.count; i++) {
-    const row *r = &x->rows[i];
+  for (size_t i = 0; ok && i < x->weights.count; i++) {
     char shape[128], encoding[ENCODING_TEXT], bytes[UNITS_TEXT];
+    row r;
 
-    shape_text(r, shape);
-    encoding_text(r, encoding);
-    table_cell(&t, "%s", r->w->name);
+    ok = row_at(x, i, &kept, &r, why);
+    if (!ok)
+      break;
+    shape_text(&r, shape);
+    encoding_text(&r, encoding);
+    table_cell(&t, "%s", r.w->name);
     table_cell(&t, "%s", shape);
     table_cell(&t, "%s", encoding);
-    table_cell(&t, "%.3f", bits(r->memory, r->elements));
-    table_cell(&t, "%s", units_bytes(bytes, r->w->bytes));
+    table_cell(&t, "%.3f", bits(r.memory, r.elements));
+    table_cell(&t, "%s", units_bytes(bytes, r.w->bytes));
   }
-  ok = table_print(&t, stdout, why);
+  ok = ok && table_print(&t, stdout, why);
   table_free(&t);
   putchar('\n');
   return ok;
@@ -304,7 +349,7 @@ static bool print_groups(const inspection *x, fail *why)
   for (size_t i = 0; i < x->group_count; i++) {
     char name[ENCODING_TEXT];
 
-    encoding_text(x->groups[i].like, name);
+    encoding_text(&x->groups[i].like, name);
     add_group(&t, &x->groups[i], name);
   }
   add_group(&t, &x->total, "total");
@@ -373,6 +418,42 @@ static void json_encoding(json_printer *p, const row *r)
   }
 }
 
+static void json_row(json_printer *p, const row *r)
+{
+  json_begin(p, NULL, '{');
+  json_print_string(p, "name", r->w->name);
+  json_begin(p, "shape", '[');
+  for (uint32_t k = 0; k < r->ndim; k++)
+    json_print_u64(p, NULL, r->dims[k]);
+  json_end(p, ']');
+  json_encoding(p, r);
+  json_print_f64(p, "bits_per_weight", bits(r->memory, r->elements));
+  json_print_u64(p, "bytes", r->w->bytes);
+  json_end(p, '}');
+}
+
+/* Printed now and then, so that the text of many tensors is never in memory as a whole. */
+static bool json_rows(const inspection *x, json_printer *p, fail *why)
+{
+  size_t kept = 0;
+  bool ok = true;
+
+  json_begin(p, "tensors", '[');
+  for (size_t i = 0; ok && i < x->weights.count; i++) {
+    row r;
+
+    ok = row_at(x, i, &kept, &r, why);
+    if (ok)
+      json_row(p, &r);
+    if (ok && p->to->length > PRINTED_AT_ONCE) {
+      ok = common_print(p->to, why);
+      p->to->length = 0;
+    }
+  }
+  json_end(p, ']');
+  return ok;
+}
+
 static bool print_json(const inspection *x, fail *why)
 {
   buf text = {0};
@@ -390,7 +471,7 @@ static bool print_json(const inspection *x, fail *why)
   json_begin(&p, "encodings", '[');
   for (size_t i = 0; i < x->group_count; i++) {
     json_begin(&p, NULL, '{');
-    json_encoding(&p, x->groups[i].like);
+    json_encoding(&p, &x->groups[i].like);
     json_group(&p, &x->groups[i]);
     json_end(&p, '}');
   }
@@ -398,22 +479,7 @@ static bool print_json(const inspection *x, fail *why)
   json_begin(&p, "total", '{');
   json_group(&p, &x->total);
   json_end(&p, '}');
-  json_begin(&p, "tensors", '[');
-  for (size_t i = 0; i < x->weights.count; i++) {
-    const row *r = &x->rows[i];
-
-    json_begin(&p, NULL, '{');
-    json_print_string(&p, "name", r->w->name);
-    json_begin(&p, "shape", '[');
-    for (uint32_t k = 0; k < r->ndim; k++)
-      json_print_u64(&p, NULL, r->dims[k]);
-    json_end(&p, ']');
-    json_encoding(&p, r);
-    json_print_f64(&p, "bits_per_weight", bits(r->memory, r->elements));
-    json_print_u64(&p, "bytes", r->w->bytes);
-    json_end(&p, '}');
-  }
-  json_end(&p, ']');
+  ok = ok && json_rows(x, &p, why);
   json_end(&p, '}');
   buf_byte(&text, '\n');
   ok = ok && common_print(&text, why);
@@ -434,12 +500,6 @@ static bool run(inspection *x, const char *path, fail *why)
       !pool_create(&memory, KEEP, false, why) ||
       !common_config(&x->options->common, memory, &config, why))
     goto done;
-  x->rows = calloc(x->weights.count + 1, sizeof *x->rows);
-  x->groups = calloc(x->weights.count + 1, sizeof *x->groups);
-  if (!x->rows || !x->groups) {
-    fail_memory(why, path);
-    goto done;
-  }
   progress_start(&bar, "checking", model_data_bytes(m), true);
   ok = load(x, memory, config, &bar, why);
   progress_finish(&bar);

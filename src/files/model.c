@@ -31,27 +31,38 @@ struct model {
 
 /* ---- opening ---- */
 
-static bool open_shard(model *m, const char *name, bool follow, fail *why)
+/* One more of them, with this name; there are as many files. */
+static shard *new_shard(model *m, const char *name, fail *why)
 {
-  shard *s = &m->shards[m->shard_count];
-  char *path = io_join(m->folder, name);
-  s->name = strdup(name);
-  m->shard_count++;
-  bool ok = path != NULL && s->name != NULL;
-  if (!ok)
+  shard *grown = m->shards;
+  if ((m->shard_count & (m->shard_count - 1)) == 0) /* full: a power of two, or none yet */
+    grown = realloc(m->shards, (m->shard_count + 1) * 2 * sizeof *grown);
+  if (grown == NULL) {
     fail_memory(why, m->path);
-  else
-    ok = st_open_at(&s->file, m->fd, name, follow, path, why);
-  free(path);
-  return ok;
+    return NULL;
+  }
+  m->shards = grown;
+  shard *s = &m->shards[m->shard_count];
+  *s = (shard){.name = strdup(name)};
+  if (s->name == NULL) {
+    fail_memory(why, m->path);
+    return NULL;
+  }
+  m->shard_count++;
+  return s;
 }
 
-static bool new_shards(model *m, size_t count, fail *why)
+static bool open_shard(model *m, const char *name, bool follow, fail *why)
 {
-  m->shards = calloc(count + 1, sizeof *m->shards);
-  if (m->shards == NULL)
+  shard *s = new_shard(m, name, why);
+  if (s == NULL)
+    return false;
+  char *path = io_join(m->folder, name);
+  if (path == NULL)
     return fail_memory(why, m->path);
-  return true;
+  bool ok = st_open_at(&s->file, m->fd, name, follow, path, why);
+  free(path);
+  return ok;
 }
 
 static int by_shard_name(const void *name, const void *row)
@@ -89,7 +100,7 @@ static bool open_index(model *m, const char *name, bool follow, fail *why)
   char *path = io_join(m->folder, name);
   if (path == NULL)
     return fail_memory(why, m->path);
-  bool ok = index_read(&x, m->fd, name, path, why) && new_shards(m, index_shard_count(x), why);
+  bool ok = index_read(&x, m->fd, name, path, why);
   for (size_t i = 0; ok && i < index_shard_count(x); i++)
     ok = open_shard(m, index_shard(x, i), follow, why);
   ok = ok && check_index(m, x, why);
@@ -123,7 +134,7 @@ static bool open_folder(model *m, fail *why)
   m->extra_count = view.extra_count;
   bool ok = open_config(m, why);
   if (ok && view.weights != NULL)
-    ok = new_shards(m, 1, why) && open_shard(m, view.weights, true, why);
+    ok = open_shard(m, view.weights, true, why);
   else if (ok)
     ok = open_index(m, FOLDER_INDEX, true, why);
   free(view.weights);
@@ -154,14 +165,12 @@ static bool open_any(model *m, fail *why)
     return fail_system(why, m->path, "open", errno);
   if (io_has_suffix(m->path, ".json"))
     return open_index_path(m, why);
-  if (!new_shards(m, 1, why))
+  shard *s = new_shard(m, sys_last_part(m->path), why);
+  if (s == NULL)
     return false;
-  m->shards[m->shard_count].name = strdup(sys_last_part(m->path));
-  if (m->shards[m->shard_count++].name == NULL)
-    return fail_memory(why, m->path);
   if (io_has_suffix(m->path, ".gguf") || gguf_is(m->path))
-    return gguf_open(&m->shards[0].gguf, m->path, why);
-  return st_open(&m->shards[0].file, m->path, why);
+    return gguf_open(&s->gguf, m->path, why);
+  return st_open(&s->file, m->path, why);
 }
 
 /* ---- the merged list ---- */
@@ -197,7 +206,7 @@ static bool merge(model *m, fail *why)
   for (size_t s = 0; s < m->shard_count; s++)
     for (size_t i = 0; i < shard_tensors(&m->shards[s]); i++) {
       m->tensors[m->count] = shard_tensor(&m->shards[s], i);
-      m->tensors[m->count].shard = s;
+      m->tensors[m->count].shard = (uint32_t)s;
       m->by_name[m->count] = &m->tensors[m->count];
       m->count++;
     }
@@ -222,7 +231,6 @@ bool model_take_names(model *m, model_alias *aliases, json_doc *config, fail *wh
     m->renamed[i] = *t;
     m->renamed[i].name = aliases[i].name;
     m->tensors[i].tensor = &m->renamed[i];
-    m->tensors[i].heads = aliases[i].heads;
   }
   qsort(m->by_name, m->count, sizeof *m->by_name, by_name);
   for (size_t i = 1; i < m->count; i++)
@@ -343,15 +351,15 @@ uint64_t model_data_bytes(const model *m)
 }
 
 /* Row by row, each from where it lies. */
-static bool read_heads(const gguf_file *g, const model_tensor *t, uint64_t offset, char *into,
-                       size_t count, fail *why)
+static bool read_heads(const gguf_file *g, const st_tensor *t, uint64_t heads, uint64_t offset,
+                       char *into, size_t count, fail *why)
 {
-  uint64_t rows = t->tensor->shape[0], size = rows / t->heads, row_bytes = t->tensor->bytes / rows;
+  uint64_t rows = t->shape[0], size = rows / heads, row_bytes = t->bytes / rows;
   while (count > 0) {
     uint64_t row = offset / row_bytes, skip = offset % row_bytes, in_head = row % size;
     uint64_t from = row - in_head + (in_head < size / 2 ? 2 * in_head : 2 * in_head - size + 1);
     size_t n = row_bytes - skip < count ? (size_t)(row_bytes - skip) : count;
-    if (!gguf_read(g, t->tensor, from * row_bytes + skip, into, n, why))
+    if (!gguf_read(g, t, from * row_bytes + skip, into, n, why))
       return false;
     into += n;
     offset += n;
@@ -366,8 +374,9 @@ bool model_read(const model *m, const model_tensor *t, uint64_t offset, void *in
   const gguf_file *g = m->shards[t->shard].gguf;
   if (g == NULL)
     return st_read(m->shards[t->shard].file, t->tensor, offset, into, count, why);
-  if (t->heads != 0)
-    return read_heads(g, t, offset, into, count, why);
+  uint64_t heads = m->aliases != NULL ? m->aliases[t - m->tensors].heads : 0;
+  if (heads != 0)
+    return read_heads(g, t->tensor, heads, offset, into, count, why);
   return gguf_read(g, t->tensor, offset, into, count, why);
 }
 

@@ -22,9 +22,8 @@ typedef struct model model;
 
 typedef struct model_tensor {
   const st_tensor *tensor;
-  size_t shard;
+  uint32_t shard;
   int32_t block_type; /* in a GGUF file: the library's number of its blocks; 0: not in blocks */
-  uint64_t heads;     /* not 0: rows of each head lie interleaved, see model_take_names */
 } model_tensor;
 
 /* Opens `path`:
@@ -51,7 +50,7 @@ const model_tensor *model_at(const model *m, size_t i);           /* by shard, t
 const model_tensor *model_find(const model *m, const char *name); /* NULL when absent */
 uint64_t model_data_bytes(const model *m);                        /* of all tensors */
 
-/* st_read on the tensor's shard. Any thread. */
+/* st_read on the shard of a tensor of the model's list. Any thread. */
 bool model_read(const model *m, const model_tensor *t, uint64_t offset, void *into, size_t count,
                 fail *why);
 

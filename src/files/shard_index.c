@@ -23,10 +23,10 @@ static int by_tensor(const void *a, const void *b)
   return strcmp(x->tensor, y->tensor);
 }
 
-static int by_text(const void *a, const void *b)
+static int by_shard(const void *a, const void *b)
 {
-  const char *const *x = a, *const *y = b;
-  return strcmp(*x, *y);
+  const index_entry *x = a, *y = b;
+  return strcmp(x->shard, y->shard);
 }
 
 /* A file in the folder of the index, and on no system elsewhere: it is going to be opened. */
@@ -51,13 +51,29 @@ static bool read_entries(shard_index *x, json_id map, const char *path, fail *wh
       return fail_set(why, FAIL_FORMAT, path,
                       "byte %llu: the shard of \"%.200s\" is not a plain file name",
                       (unsigned long long)json_offset(d, v), e->tensor);
-    x->shard[x->count++] = e->shard;
+    x->count++;
   }
-  qsort(x->entries, x->count, sizeof *x->entries, by_tensor);
-  qsort(x->shard, x->count, sizeof *x->shard, by_text);
+  return true;
+}
+
+static bool is_new_shard(const shard_index *x, size_t i)
+{
+  return i == 0 || by_shard(&x->entries[i - 1], &x->entries[i]) != 0;
+}
+
+static bool list_shards(shard_index *x, const char *path, fail *why)
+{
+  size_t n = 0;
+  qsort(x->entries, x->count, sizeof *x->entries, by_shard);
   for (size_t i = 0; i < x->count; i++)
-    if (i == 0 || strcmp(x->shard[i], x->shard[x->shards - 1]) != 0)
-      x->shard[x->shards++] = x->shard[i];
+    n += is_new_shard(x, i);
+  x->shard = malloc((n + 1) * sizeof *x->shard);
+  if (x->shard == NULL)
+    return fail_memory(why, path);
+  for (size_t i = 0; i < x->count; i++)
+    if (is_new_shard(x, i))
+      x->shard[x->shards++] = x->entries[i].shard;
+  qsort(x->entries, x->count, sizeof *x->entries, by_tensor);
   return true;
 }
 
@@ -75,13 +91,12 @@ bool index_read(shard_index **out, int folder, const char *name, const char *pat
     goto fail;
   }
   size_t count = json_count(x->doc, map);
-  x->entries = calloc(count + 1, sizeof *x->entries);
-  x->shard = calloc(count + 1, sizeof *x->shard);
-  if (x->entries == NULL || x->shard == NULL) {
+  x->entries = malloc((count + 1) * sizeof *x->entries);
+  if (x->entries == NULL) {
     fail_memory(why, path);
     goto fail;
   }
-  if (!read_entries(x, map, path, why))
+  if (!read_entries(x, map, path, why) || !list_shards(x, path, why))
     goto fail;
   *out = x;
   return true;

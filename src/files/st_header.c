@@ -22,7 +22,7 @@ static bool bad_entry(const reader *r, uint32_t at, const char *name, fail_kind 
 
 static bool twice(const reader *r, const char *name)
 {
-  size_t at = (size_t)(name - r->h->text) - 1; /* of its quote */
+  size_t at = (size_t)(name - r->scan.text) - 1; /* of its quote */
   return fail_set(r->scan.why, FAIL_FORMAT, r->scan.file,
                   "byte %llu: the name \"%.200s\" occurs twice",
                   (unsigned long long)(r->scan.base + at), name);
@@ -218,15 +218,15 @@ static bool read_pair(reader *r, const json_token *name)
   return true;
 }
 
-static bool unique_pairs(const reader *r)
+/* Rows of a table that have their name in front. */
+static bool unique_rows(const reader *r, const void *table, size_t count, size_t row)
 {
-  const st_header *h = r->h;
-  const char **names = malloc((h->pairs + 1) * sizeof *names);
+  const char **names = malloc((count + 1) * sizeof *names);
   if (names == NULL)
     return fail_memory(r->scan.why, r->scan.file);
-  for (size_t i = 0; i < h->pairs; i++)
-    names[i] = h->metadata[i].key;
-  bool ok = check_unique(r, names, h->pairs);
+  for (size_t i = 0; i < count; i++)
+    names[i] = *(const char *const *)(const void *)((const char *)table + i * row);
+  bool ok = check_unique(r, names, count);
   free(names);
   return ok;
 }
@@ -248,7 +248,7 @@ static bool read_metadata(reader *r, const json_token *name)
   while ((ok = json_scan_next(&r->scan, &t)) && t.role == JSON_NAME)
     if (!read_pair(r, &t))
       return false;
-  return ok && unique_pairs(r);
+  return ok && unique_rows(r, r->h->metadata, r->h->pairs, sizeof *r->h->metadata);
 }
 
 /* ---- the whole header ---- */
@@ -275,20 +275,60 @@ static bool read_members(reader *r, size_t length)
   }
 }
 
+static size_t room_of(const char *text)
+{
+  return text != NULL ? strlen(text) + 1 : 0;
+}
+
+static void move(const char **text, char **to)
+{
+  size_t n = room_of(*text);
+  if (n == 0)
+    return;
+  memcpy(*to, *text, n);
+  *text = *to;
+  *to += n;
+}
+
+/* Moves names and metadata out of the text, most of which is brackets and digits. */
+static bool keep_names(reader *r)
+{
+  st_header *h = r->h;
+  size_t room = 1;
+  for (size_t i = 0; i < h->count; i++)
+    room += room_of(h->tensors[i].name);
+  for (size_t i = 0; i < h->pairs; i++)
+    room += room_of(h->metadata[i].key) + room_of(h->metadata[i].value);
+  char *to = h->names = malloc(room);
+  if (to == NULL)
+    return fail_memory(r->scan.why, r->scan.file);
+  for (size_t i = 0; i < h->count; i++)
+    move(&h->tensors[i].name, &to);
+  for (size_t i = 0; i < h->pairs; i++) {
+    move(&h->metadata[i].key, &to);
+    move(&h->metadata[i].value, &to);
+  }
+  return true;
+}
+
 bool st_header_read(st_header *h, char *text, size_t length, const char *path, uint64_t base,
                     fail *why)
 {
   reader r = {.h = h};
-  *h = (st_header){.text = text};
-  if (text[0] != '{')
-    return fail_set(why, FAIL_FORMAT, path, "byte %llu: the header does not start with '{'",
-                    (unsigned long long)base);
-  return json_scan_start(&r.scan, text, length, path, base, NULL, why) && read_members(&r, length);
+  *h = (st_header){0};
+  bool ok = text[0] == '{' || fail_set(why, FAIL_FORMAT, path,
+                                       "byte %llu: the header does not start with '{'",
+                                       (unsigned long long)base);
+  ok = ok && json_scan_start(&r.scan, text, length, path, base, NULL, why) &&
+       read_members(&r, length) && unique_rows(&r, h->tensors, h->count, sizeof *h->tensors) &&
+       keep_names(&r);
+  free(text);
+  return ok;
 }
 
 void st_header_free(st_header *h)
 {
-  free(h->text);
+  free(h->names);
   free(h->tensors);
   free(h->metadata);
   *h = (st_header){0};

@@ -78,11 +78,6 @@ static bool read_table(st_file *f, fail *why)
     f->by_name[i] = &h->tensors[i];
   if (h->count > 0)
     qsort(f->by_name, h->count, sizeof *f->by_name, by_name);
-  for (size_t i = 1; i < h->count; i++)
-    if (strcmp(f->by_name[i]->name, f->by_name[i - 1]->name) == 0)
-      return fail_set(why, FAIL_FORMAT, f->path, "byte %llu: the name \"%.200s\" occurs twice",
-                      (unsigned long long)(PREFIX + (f->by_name[i]->name - h->text) - 1),
-                      f->by_name[i]->name);
   return check_ranges(f, why);
 }
 

@@ -20,7 +20,9 @@
 
 typedef struct weight_part {
   const model_tensor *from;
+  const model_tensor *base; /* of the weight that it is a part of */
   const char *plane; /* its name in the layout; inside the tensor's own name, or a constant */
+  int32_t layout;    /* LQ_LAYOUT_*, or 0 where it says nothing of it */
 } weight_part;
 
 typedef struct weight {

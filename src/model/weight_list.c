@@ -14,13 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One tensor of the file and the weight that it is a part of. */
-typedef struct member {
-  const model_tensor *base, *self;
-  const char *plane;
-  int32_t layout;
-} member;
-
 static const char *const native_planes[] = {"meta",
                                             "scales",
                                             "zeros",
@@ -89,9 +82,9 @@ static const char *after_module(const char *name, size_t weight_length)
 
 /* Recognizes a plane of GPTQ or AWQ. `m->base` is NULL if it can be nothing else but its weight is
  * missing. */
-static bool packed_plane(member *m, const model *in, char *scratch)
+static bool packed_plane(weight_part *m, const model *in, char *scratch)
 {
-  const char *name = m->self->tensor->name, *dot = strrchr(name, '.');
+  const char *name = m->from->tensor->name, *dot = strrchr(name, '.');
   const char *part = dot ? dot + 1 : name;
   const model_tensor *base;
   size_t i = 0;
@@ -100,7 +93,7 @@ static bool packed_plane(member *m, const model *in, char *scratch)
     i++;
   if (!packed_names[i])
     return false;
-  base = i == 0 ? m->self : find_joined(in, name, (size_t)(part - name), packed_names[0], scratch);
+  base = i == 0 ? m->from : find_joined(in, name, (size_t)(part - name), packed_names[0], scratch);
   if (!base && strcmp(part, "qzeros") != 0)
     return false;
   m->layout = LQ_LAYOUT_GPTQ; /* or another of them: settled when all planes are together */
@@ -111,16 +104,16 @@ static bool packed_plane(member *m, const model *in, char *scratch)
 
 /* Fills what `m` is a part of. False when its weight is missing; `*owner` is then the length of the
  * module path, after which "weight" is what misses. */
-static bool classify(member *m, const model *in, char *scratch)
+static bool classify(weight_part *m, const model *in, char *scratch)
 {
-  const char *name = m->self->tensor->name;
+  const char *name = m->from->tensor->name;
   size_t length = strlen(name);
   const char *part;
 
-  m->base = m->self;
+  m->base = m->from;
   m->layout = 0;
   m->plane = "weight";
-  if (m->self->block_type) {
+  if (m->from->block_type) {
     m->layout = LQ_LAYOUT_GGML;
     m->plane = "blocks";
     return true;
@@ -156,9 +149,9 @@ static bool classify(member *m, const model *in, char *scratch)
 }
 
 /* By weight in file order, its base first, then by name. */
-static int compare_members(const void *pa, const void *pb)
+static int compare_parts(const void *pa, const void *pb)
 {
-  const member *a = pa, *b = pb;
+  const weight_part *a = pa, *b = pb;
 
   if (a->base != b->base) {
     if (a->base->shard != b->base->shard)
@@ -167,24 +160,25 @@ static int compare_members(const void *pa, const void *pb)
       return a->base->tensor->begin < b->base->tensor->begin ? -1 : 1;
     return strcmp(a->base->tensor->name, b->base->tensor->name);
   }
-  if ((a->self == a->base) != (b->self == b->base))
-    return a->self == a->base ? -1 : 1;
-  return strcmp(a->self->tensor->name, b->self->tensor->name);
+  if ((a->from == a->base) != (b->from == b->base))
+    return a->from == a->base ? -1 : 1;
+  return strcmp(a->from->tensor->name, b->from->tensor->name);
 }
 
-static bool classify_all(member *members, size_t count, const model *m, fail *why)
+static bool classify_all(weight_list *l, size_t count, fail *why)
 {
+  const model *m = l->model;
   char *scratch = malloc(ST_NAME_MAX + 64);
   bool ok = true;
 
   if (!scratch)
     return fail_memory(why, model_path(m));
   for (size_t i = 0; i < count && ok; i++) {
-    members[i].self = model_at(m, i);
-    if (!classify(&members[i], m, scratch))
-      ok = fail_set(why, FAIL_FORMAT, model_shard_path(m, members[i].self->shard),
-                    "%s: the weight that it belongs to, %s, is missing",
-                    members[i].self->tensor->name, scratch);
+    const model_tensor *t = l->parts[i].from = model_at(m, i);
+
+    if (!classify(&l->parts[i], m, scratch))
+      ok = fail_set(why, FAIL_FORMAT, model_shard_path(m, t->shard),
+                    "%s: the weight that it belongs to, %s, is missing", t->tensor->name, scratch);
   }
   free(scratch);
   return ok;
@@ -222,49 +216,52 @@ packed_planes weight_packed_planes(const weight *w)
   return out;
 }
 
-/* Makes one weight of the members from `first` on; gives the number of them. */
-static size_t gather(weight_list *l, const member *members, size_t count, size_t first)
+/* Makes one weight of the parts from `first` on; gives the number of them. */
+static size_t gather(weight_list *l, size_t count, size_t first)
 {
   weight *w = &l->at[l->count++];
-  size_t i = first;
+  weight_part *p = l->parts + first, *end = l->parts + count;
 
-  *w = (weight){.name = members[first].base->tensor->name,
-                .base = members[first].base,
-                .parts = l->parts + first};
-  for (; i < count && members[i].base == w->base; i++) {
-    if (members[i].layout)
-      w->layout = members[i].layout;
-    l->parts[i] = (weight_part){members[i].self, members[i].plane};
-    w->bytes += members[i].self->tensor->bytes;
+  *w = (weight){.name = p->base->tensor->name, .base = p->base, .parts = p};
+  for (; p < end && p->base == w->base; p++) {
+    if (p->layout)
+      w->layout = p->layout;
+    w->bytes += p->from->tensor->bytes;
     w->count++;
   }
   if (w->layout == LQ_LAYOUT_NATIVE)
     l->parts[first].plane = "codes";
-  return i - first;
+  return w->count;
 }
 
-/* Reads what is said about packed planes, and makes room for the names of their weights. */
-static bool prepare_packed(weight_list *l, const member *members, size_t count, fail *why)
+/* Reads what is said about packed planes, and makes room for weights and for names of those that
+ * are packed. */
+static bool prepare(weight_list *l, size_t count, fail *why)
 {
-  size_t room = 0;
+  size_t room = 0, weights = 0;
 
-  for (size_t i = 0; i < count; i++)
-    if (members[i].self == members[i].base && packed_is_layout(members[i].layout))
-      room += strlen(members[i].self->tensor->name) + 1;
+  for (size_t i = 0; i < count; i++) {
+    const weight_part *p = &l->parts[i];
+
+    weights += i == 0 || p->base != p[-1].base;
+    if (p->from == p->base && packed_is_layout(p->layout))
+      room += strlen(p->from->tensor->name) + 1;
+  }
   if (!packed_read_format(&l->packed, l->model, room != 0, why))
     return false;
   l->names = malloc(room + 1);
-  return l->names || fail_memory(why, model_path(l->model));
+  l->at = calloc(weights + 1, sizeof *l->at);
+  return (l->names && l->at) || fail_memory(why, model_path(l->model));
 }
 
-static bool gather_all(weight_list *l, const member *members, size_t count, fail *why)
+static bool gather_all(weight_list *l, size_t count, fail *why)
 {
   char *name = l->names;
 
   for (size_t i = 0; i < count;) {
     weight *w = &l->at[l->count];
 
-    i += gather(l, members, count, i);
+    i += gather(l, count, i);
     if (packed_is_layout(w->layout) && !settle_packed(l, w, &name, why))
       return false;
   }
@@ -274,25 +271,17 @@ static bool gather_all(weight_list *l, const member *members, size_t count, fail
 bool weight_list_make(weight_list *out, const model *m, fail *why)
 {
   size_t count = model_tensor_count(m);
-  member *members = calloc(count + 1, sizeof *members);
-  bool ok = false;
 
-  *out = (weight_list){.model = m};
-  out->at = calloc(count + 1, sizeof *out->at);
-  out->parts = calloc(count + 1, sizeof *out->parts);
-  if (!members || !out->at || !out->parts) {
+  *out = (weight_list){.model = m, .parts = calloc(count + 1, sizeof *out->parts)};
+  if (!out->parts) {
     fail_memory(why, model_path(m));
-    goto done;
+  } else if (classify_all(out, count, why)) {
+    qsort(out->parts, count, sizeof *out->parts, compare_parts);
+    if (prepare(out, count, why) && gather_all(out, count, why))
+      return true;
   }
-  if (!classify_all(members, count, m, why) || !prepare_packed(out, members, count, why))
-    goto done;
-  qsort(members, count, sizeof *members, compare_members);
-  ok = gather_all(out, members, count, why);
-done:
-  free(members);
-  if (!ok)
-    weight_list_free(out);
-  return ok;
+  weight_list_free(out);
+  return false;
 }
 
 void weight_list_free(weight_list *l)
