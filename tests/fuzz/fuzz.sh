@@ -19,6 +19,7 @@ esac
 [ "$wanted" != all ] || wanted=$targets
 export AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_NO_UI=1 AFL_QUIET=1
 
+mkdir -p "$build"
 cflags="-O1 -gline-tables-only -fsanitize=$cover$sanitize -fno-sanitize-recover=all"
 command -v "$cc" >/dev/null || { echo "needs $cc"; exit 2; }
 make -j"$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)" CC="$cc" OPENMP=0 BUILD="$build" CFLAGS="$cflags" \
