@@ -65,14 +65,14 @@ uint32_t lqi_task_count(uint64_t units, uint64_t *per_task)
 
 void lqi_parallel(const struct lqi_par *par, uint32_t tasks, lq_task_fn task, void *arg)
 {
-  uint32_t workers = lqi_par_workers(par);
   if (LQI_ATOMICS && par->hook != NULL && tasks > 1) {
     par->hook(par->user, tasks, task, arg);
     return;
   }
+#ifdef _OPENMP
+  uint32_t workers = lqi_par_workers(par);
   if (workers > tasks)
     workers = tasks;
-#ifdef _OPENMP
   if (workers > 1 && may_start_threads()) {
 #pragma omp parallel for schedule(static) num_threads((int)workers)
     for (uint32_t i = 0; i < tasks; i++)

@@ -77,9 +77,18 @@ static lq_status ggml_fits(const struct lqi_store *store, struct lqi_text *why)
   return LQ_E_LAYOUT;
 }
 
+/* Of a store that ggml_fits() let pass. */
+static const struct lqi_ggml_type *type_of(const struct lqi_store *store)
+{
+  const struct lqi_ggml_type *type = types;
+  while (type->id != store->block_type)
+    type++;
+  return type;
+}
+
 static lq_status ggml_check_scales(const struct lqi_store *store, struct lqi_text *why)
 {
-  const struct lqi_ggml_type *type = lqi_ggml_type(store->block_type);
+  const struct lqi_ggml_type *type = type_of(store);
   const uint8_t *block = store->plane[LQI_CODES].data;
   if (type->scale == NO)
     return LQ_OK;
@@ -97,14 +106,14 @@ static lq_status ggml_check_scales(const struct lqi_store *store, struct lqi_tex
 
 static void ggml_layout(const struct lqi_store *store, uint64_t bytes[LQI_PLANES])
 {
-  const struct lqi_ggml_type *type = lqi_ggml_type(store->block_type);
+  const struct lqi_ggml_type *type = type_of(store);
   bytes[LQI_CODES] = store->shape.count / type->elements * type->bytes;
 }
 
 static void ggml_decode(const struct lqi_store *store, const struct lqi_kernels *kern,
                         uint64_t first, uint64_t count, int32_t dtype, void *out, int stream)
 {
-  const struct lqi_ggml_type *type = lqi_ggml_type(store->block_type);
+  const struct lqi_ggml_type *type = type_of(store);
   const uint8_t *blocks = store->plane[LQI_CODES].data;
   (void)stream;
   for (uint64_t done = 0, n; done < count; done += n) {

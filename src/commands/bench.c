@@ -295,11 +295,11 @@ static bool run_part(bench *b, part *p, fail *why)
 
 static bool parse_size(const char *text, uint64_t *rows, uint64_t *columns, fail *why)
 {
-  unsigned long long n, k;
-  char end;
+  const uint64_t most = UINT64_C(1) << 31;
+  char *end;
+  uint64_t n = strtoull(text, &end, 10), k = *end == 'x' ? strtoull(end + 1, &end, 10) : 0;
 
-  if (sscanf(text, "%8llux%8llu%c", &n, &k, &end) != 2 || n == 0 || k == 0 ||
-      n * k > UINT64_C(1) << 31)
+  if (*end != 0 || n == 0 || k == 0 || n > most || k > most / n)
     return fail_set(why, FAIL_USAGE, NULL, "--size %s: as 4096x11008, at most 2^31 weights", text);
   *rows = n;
   *columns = k;

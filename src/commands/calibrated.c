@@ -87,9 +87,11 @@ static bool observe(const walk *w, const pass *p, const net_input *in, fail *why
   lq_status s = LQ_OK;
 
   if (p->quantizer && w->streams > 1)
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): pass_batch() has filled `in` */
     s = lq_quantizer_observe_pair(p->quantizer, in->rows, in->columns, LQ_F32, in->x, in->stride,
                                   exact->x, exact->stride);
   else if (p->quantizer)
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): likewise */
     s = lq_quantizer_observe(p->quantizer, in->rows, in->columns, LQ_F32, in->x, in->stride);
   if (s == LQ_OK)
     return true;

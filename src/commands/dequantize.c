@@ -124,6 +124,15 @@ static int32_t wanted_dtype(const dequantize_options *o)
   return strcmp(o->dtype, "f32") == 0 ? LQ_F32 : strcmp(o->dtype, "f16") == 0 ? LQ_F16 : LQ_BF16;
 }
 
+/* Is it written otherwise than it is? */
+static bool changes(const state *s, const weight *w)
+{
+  int32_t wanted = wanted_dtype(s->options);
+
+  return w->layout ||
+         (wanted && weight_is_float(w) && weight_dtype(w->base->tensor->dtype) != wanted);
+}
+
 /* Decides type and shape of weight i of the result. */
 static bool plan_weight(state *s, size_t i, fail *why)
 {
@@ -135,9 +144,9 @@ static bool plan_weight(state *s, size_t i, fail *why)
   st_tensor *out = &s->tensors[i];
 
   *out = *w->base->tensor;
+  if (!changes(s, w))
+    return true;
   if (!w->layout) {
-    if (!wanted || !weight_is_float(w) || weight_dtype(out->dtype) == wanted)
-      return true;
     t->dtype = wanted;
     out->dtype = file_dtype(wanted);
   } else {
@@ -199,21 +208,20 @@ static bool plan_items(state *s, size_t i, fail *why)
 
 static bool plan(state *s, fail *why)
 {
-  size_t n = s->weights.count;
-  bool changed = false;
+  size_t n = s->weights.count, i = 0;
 
+  while (i < n && !changes(s, &s->weights.at[i]))
+    i++;
+  if (i == n)
+    return fail_set(why, FAIL_NOTFOUND, model_path(s->weights.model),
+                    "there is no quantized tensor in it");
   s->targets = calloc(n + 1, sizeof *s->targets);
   s->tensors = calloc(n + 1, sizeof *s->tensors);
   if (!s->targets || !s->tensors)
     return fail_memory(why, s->options->out);
-  for (size_t i = 0; i < n; i++) {
+  for (i = 0; i < n; i++)
     if (!plan_weight(s, i, why))
       return false;
-    changed = changed || s->targets[i].dtype;
-  }
-  if (!changed)
-    return fail_set(why, FAIL_NOTFOUND, model_path(s->weights.model),
-                    "there is no quantized tensor in it");
   return true;
 }
 

@@ -313,11 +313,11 @@ static bool print_tensors(const inspection *x, fail *why)
       break;
     shape_text(&r, shape);
     encoding_text(&r, encoding);
-    table_cell(&t, "%s", r.w->name);
+    table_cell(&t, "%s", x->weights.at[i].name);
     table_cell(&t, "%s", shape);
     table_cell(&t, "%s", encoding);
     table_cell(&t, "%.3f", bits(r.memory, r.elements));
-    table_cell(&t, "%s", units_bytes(bytes, r.w->bytes));
+    table_cell(&t, "%s", units_bytes(bytes, x->weights.at[i].bytes));
   }
   ok = ok && table_print(&t, stdout, why);
   table_free(&t);

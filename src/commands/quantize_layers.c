@@ -74,6 +74,7 @@ static layer *gather(const quantize_job *job, size_t *count)
 
     if (r->kept)
       continue;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): below *count all have names */
     while (k < *count && (all[k].length != length || strncmp(all[k].name, r->w->name, length) != 0))
       k++;
     if (k == *count)

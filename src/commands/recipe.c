@@ -308,7 +308,7 @@ bool recipe_make(recipe *out, lq_quantizer **quantizer, const recipe_options *o,
                  pool *memory, fail *why)
 {
   lq_config *config = NULL;
-  lq_method_info info;
+  lq_method_info info = {.size = sizeof info};
   lq_status s;
 
   *out = (recipe){0};

@@ -65,11 +65,6 @@ bool fail_system(fail *why, const char *file, const char *what, int error)
   return false;
 }
 
-bool fail_memory(fail *why, const char *file)
-{
-  return fail_set(why, FAIL_NOMEM, file, "out of memory");
-}
-
 const char *fail_kind_name(fail_kind kind)
 {
   static const char *const names[] = {"NONE",        "TRUNCATED", "FORMAT",     "LIMIT", "OVERFLOW",

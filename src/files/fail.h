@@ -63,8 +63,12 @@ void fail_add(fail *why, const char *format, ...) FAIL_PRINTF(2, 3);
  * else FAIL_IO. `error` is an errno value. Returns false. */
 bool fail_system(fail *why, const char *file, const char *what, int error);
 
-/* "FILE: out of memory". Returns false. */
-bool fail_memory(fail *why, const char *file);
+/* "FILE: out of memory". Returns false, which analyzers see here. */
+static inline bool fail_memory(fail *why, const char *file)
+{
+  fail_set(why, FAIL_NOMEM, file, "out of memory");
+  return false;
+}
 
 /* "TRUNCATED", "FORMAT", ... constant text. */
 const char *fail_kind_name(fail_kind kind);

@@ -262,9 +262,11 @@ static bool put_bpe_steps(const vocab *v, buf *to, bool *ignore_merges, fail *wh
   char *name = NULL;
   bool ok = gguf_opt_string(v->file, "tokenizer.ggml.pre", &name, why);
 
-  if (ok && !find_split(name, &regex))
-    ok = fail_set(why, FAIL_UNSUPPORTED, gguf_path(v->file),
-                  "tokenizer.ggml.pre \"%.60s\" is not known here", name ? name : "");
+  if (ok && !find_split(name, &regex)) {
+    fail_set(why, FAIL_UNSUPPORTED, gguf_path(v->file),
+             "tokenizer.ggml.pre \"%.60s\" is not known here", name ? name : "");
+    ok = false;
+  }
   if (ok && !regex)
     buf_text(to, "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
                  "\"use_regex\":true},");

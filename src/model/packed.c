@@ -255,6 +255,7 @@ static bool shape_of(int32_t layout, const packed_planes *p, packed_shape *out)
 
   out->rows = p->scales->shape[1];
   out->groups = p->scales->shape[0];
+  /* NOLINTBEGIN(clang-analyzer-core.NullDereference): check_planes() found all three planes */
   if (z[0] != out->groups)
     return false;
   if (layout == LQ_LAYOUT_AWQ) {
@@ -267,6 +268,7 @@ static bool shape_of(int32_t layout, const packed_planes *p, packed_shape *out)
     return false;
   out->columns = w[0] * 32 / out->bits;
   return out->columns * out->bits == w[0] * 32;
+  /* NOLINTEND(clang-analyzer-core.NullDereference) */
 }
 
 bool packed_measure(const packed_format *f, int32_t layout, const packed_planes *p,

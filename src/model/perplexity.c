@@ -89,10 +89,12 @@ static bool score_window(batch *b, size_t w, const float *x, const float *base_x
     size_t count = rows - done < b->chunk ? rows - done : b->chunk;
 
     b->targets = p->tokens + at->begin + at->first + done;
+    /* NOLINTBEGIN(clang-analyzer-core.NullDereference): `compare` is set where there is a base */
     if (!net_logits(p->n, x + done * width, count, b->logits, why) ||
         (b->compare && !net_logits(p->base, base_x + done * (size_t)p->base->spec.embedding, count,
                                    b->base_logits, why)))
       return false;
+    /* NOLINTEND(clang-analyzer-core.NullDereference) */
     team_rows(p->n->workers, count, 1, score_rows, b);
     if (!add_scores(b, w, count, &sum, why))
       return false;
@@ -157,6 +159,7 @@ static bool take_memory(batch *b, size_t length, fail *why)
   b->most = b->most < 1 ? 1 : b->most > b->p->windows->count ? b->p->windows->count : b->most;
   b->chunk = LOGITS_BYTES / sizeof(float) / vocab;
   b->chunk = b->chunk < 16 ? 16 : b->chunk > length ? length : b->chunk;
+  /* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): there is a window */
   b->ids = malloc(b->most * length * sizeof *b->ids);
   b->scores = malloc(b->chunk * sizeof *b->scores);
   b->logits = pool_take(n->memory, b->chunk * vocab * sizeof(float));
@@ -182,7 +185,7 @@ static size_t batch_of(const batch *b, size_t first)
 bool perplexity_run(perplexity *p, fail *why)
 {
   batch b = {.p = p};
-  size_t longest = 0;
+  size_t longest = 1;
   bool ok;
 
   for (size_t i = 0; i < p->windows->count; i++)

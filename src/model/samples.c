@@ -34,6 +34,7 @@ bool samples_draw(samples *out, const int32_t *tokens, size_t total, size_t leng
   for (size_t i = 0; i < windows; i++)
     order[i] = i;
   for (size_t i = 0; i < count; i++) {
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): i < count <= windows */
     size_t j = i + (size_t)(splitmix64(&seed) % (windows - i)), drawn = order[j];
 
     order[j] = order[i];

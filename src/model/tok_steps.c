@@ -238,7 +238,7 @@ static bool read_split(reader *r, json_id v)
 
 static bool read_byte_level(reader *r, json_id v)
 {
-  bool prefix, use_regex = true;
+  bool prefix = false, use_regex = true;
   if (!read_bool(r, v, "add_prefix_space", &prefix) ||
       !json_opt_bool(r->d, v, "use_regex", &use_regex, r->why))
     return false;
@@ -312,7 +312,7 @@ static bool one_pre_tokenizer(reader *r, json_id v, const char *type)
     return read_split(r, v);
   if (strcmp(type, "Digits") != 0)
     return unsupported(r, v, type);
-  bool each;
+  bool each = false;
   tok_step *s = add(r, v, STEP_SPLIT);
   if (s == NULL || !read_bool(r, v, "individual_digits", &each))
     return false;
