@@ -256,7 +256,7 @@ fuzz: ## a fuzzer on TARGET=name or all, for SECONDS=60 each; ENGINE=libfuzzer o
 fuzz-replay: all ## every fuzz target on its seeds and on past findings
 	@sh tests/fuzz_replay.sh
 
-check-analysis: ## what cppcheck, clang-tidy and sanitizers for integers and memory find; LQ_LONG=1: analyzers and valgrind too
+check-analysis: ## what cppcheck, clang-tidy, gcc -fanalyzer, sanitizers for integers and memory, and valgrind find
 coverage: ## tests in a build that counts lines and branches; a table in build/coverage
 check-analysis coverage:
 	@LQ_CHECK=$(@:check-%=%) sh tests/$(@:check-%=%).sh

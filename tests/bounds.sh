@@ -19,17 +19,32 @@ file()
   } >"$scratch/x.safetensors"
 }
 
+# within FACTOR PATH BYTES ARGUMENT...: a command whose memory is at most FACTOR times these bytes and 1 MiB
+within()
+{
+  most=$(($1 * $3 + 1048576)) path=$2 bytes=$3
+  shift 3
+  files=$((files + 1))
+  rm -f "$scratch/counts"
+  LQ_FAULTS_FILE=$scratch/counts "$faulty" "$@" >/dev/null 2>"$scratch/error"
+  [ $? -le 1 ] || { cat "$scratch/error"; die "$path: ended by a signal: $1"; }
+  read -r calls peak largest <"$scratch/counts" || die "$path: no counts"
+  [ "$peak" -le "$most" ] || die "$1 $path: $bytes bytes, $peak in memory at a time"
+}
+
 # bounded PATH: opening it, and failing at the second model
 bounded()
 {
-  files=$((files + 1))
-  rm -f "$scratch/counts"
-  LQ_FAULTS_FILE=$scratch/counts "$faulty" compare "$1" "$scratch/nothing" >/dev/null 2>"$scratch/error"
-  [ $? -eq 1 ] || { cat "$scratch/error"; die "$1: no error"; }
-  read -r calls peak largest <"$scratch/counts" || die "$1: no counts"
-  bytes=$(wc -c <"$1")
-  [ "$peak" -le $((4 * bytes + 1048576)) ] || die "$1: $bytes bytes, $peak in memory at a time"
-  [ "$largest" -le $((4 * bytes + 1048576)) ] || die "$1: $bytes bytes, a block of $largest"
+  within 4 "$1" "$(wc -c <"$1")" compare "$1" "$scratch/nothing"
+}
+
+# verbs PATH BYTES: opening it and looking at all that is in it
+verbs()
+{
+  within 4 "$1" "$2" inspect "$1"
+  within 4 "$1" "$2" inspect --json "$1"
+  within 4 "$1" "$2" dequantize "$1" -o "$scratch/out"
+  within 4 "$1" "$2" quantize "$1" -o "$scratch/out"
 }
 
 for path in "$LQ_VECTORS"/malformed/*.safetensors "$LQ_VECTORS"/malformed/*.json; do
@@ -51,17 +66,40 @@ bounded "$scratch/x.safetensors"
 awk 'BEGIN { printf "{"; for (i = 0; i < 60000; i++) printf "%s\"%x\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}", i ? "," : "", i; printf "}" }' >"$scratch/header"
 file "$scratch/header" 0
 bounded "$scratch/x.safetensors"
+verbs "$scratch/x.safetensors" "$(wc -c <"$scratch/x.safetensors")"
 awk 'BEGIN { printf "{\"__metadata__\":{"; for (i = 0; i < 200000; i++) printf "%s\"%x\":\"\"", i ? "," : "", i; printf "}}" }' >"$scratch/header"
 file "$scratch/header" 0
 bounded "$scratch/x.safetensors"
+verbs "$scratch/x.safetensors" "$(wc -c <"$scratch/x.safetensors")"
 awk 'BEGIN { printf "{\"a\":{"; for (i = 0; i < 200000; i++) printf "%s\"%x\":1", i ? "," : "", i; printf "}}" }' >"$scratch/header"
 file "$scratch/header" 0
 bounded "$scratch/x.safetensors"
+verbs "$scratch/x.safetensors" "$(wc -c <"$scratch/x.safetensors")"
 for piece in , : '"":' '[]' '[1],' '{' '{"a":[' '\"' '"a":{},'; do
   awk -v piece="$piece" 'BEGIN { gsub(/\\/, "\\", piece); printf "{\"a\":{\"x\":["; for (i = 0; i < 100000; i++) printf "%s", piece; printf "]}}" }' >"$scratch/header"
   file "$scratch/header" 0
   bounded "$scratch/x.safetensors"
 done
+
+# folder FILE PIECE N: a model folder without tensors, and with this file: N times the piece, in which # stands for a number
+folder()
+{
+  rm -rf "$scratch/model"
+  mkdir "$scratch/model"
+  [ "$1" = model.safetensors.index.json ] || printf '\002\0\0\0\0\0\0\0{}' >"$scratch/model/model.safetensors"
+  awk -v piece="$2" -v n="$3" 'BEGIN {
+    before = substr(piece, 1, 1); after = substr(piece, length(piece)); piece = substr(piece, 2, length(piece) - 2)
+    printf "{\"weight_map\":%s", before
+    for (i = 0; i < n; i++) { one = piece; gsub(/#/, sprintf("%x", i), one); printf "%s%s", i ? "," : "", one }
+    printf "%s}", after
+  }' >"$scratch/model/$1"
+  verbs "$scratch/model" "$(wc -c <"$scratch/model/$1")"
+}
+for piece in '[1]' '[,]' '[[]]' '[[[[[[[]]]]]]]' '[{"":[]}]' '[""]' '{"#":1}' '{"#":"#"}' '{"\\u0000#":1}'; do
+  folder config.json "$piece" 200000
+done
+folder model.safetensors.index.json '{"#":"a"}' 200000
+folder model.safetensors.index.json '{"#":"#"}' 200000
 
 if command -v valgrind >/dev/null 2>&1; then
   # instructions N: of opening a header with N tensors
