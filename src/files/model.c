@@ -83,7 +83,7 @@ static bool check_index(const model *m, const shard_index *x, fail *why)
                         st_at(f, i)->name);
     }
   }
-  for (size_t i = 0; i < index_count(x); i++) {
+  for (size_t i = 0; m->shards != NULL && i < index_count(x); i++) {
     const index_entry *e = index_at(x, i);
     /* The shards are those of the index, in the order of their names. */
     const shard *s = bsearch(e->shard, m->shards, m->shard_count, sizeof *s, by_shard_name);
