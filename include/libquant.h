@@ -626,8 +626,9 @@ LQ_API lq_status lq_tensor_wrap(const lq_alloc *alloc, int32_t dtype, uint32_t n
  *   meta             U8   JSON text: method, dtype, shape, block sizes
  *   codes            the data of none; U8 [ceil(n / 2)] of nf4 and fp4; U8 [n] of dynamic8; I8 of
  *                    int8, with the tensor's shape; U8 [rows, 4 * ceil(columns * bits / 32)] of
- *                    affine: each row a little-endian stream of bits, filled up to 32-bit words;
- *                    U8 [bytes] of ggml, its blocks
+ *                    affine: each row a little-endian stream of bits, filled up to 32-bit words,
+ *                    with g_idx its columns sorted by group, those of a group by number; U8 [bytes]
+ *                    of ggml, its blocks
  *   scales           F32  [blocks], F32 [rows] of int8, F16 or F32 [rows, groups] of affine, or U8
  *                    of the same shape if nested
  *   zeros            U8   [rows, groups], affine that is not symmetric
@@ -828,9 +829,11 @@ LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row,
  * y_dtype, at i * y_stride. bias: N f32 values or NULL. Weights are what lq_dequantize makes of
  * them in f32, products are accumulated in f32 in an order that depends on K alone, and rounded
  * once to y_dtype: the same bits for any method that holds the same values, any number of threads,
- * any m and any machine. x, y and bias do not overlap. LQ_E_ARGUMENT, LQ_E_SHAPE (a stride below
- * its row), LQ_E_OVERFLOW, LQ_E_MEMORY (work space: 512 rows of x in f32 at most, some rows of W a
- * thread). Any thread.
+ * any m and any machine. A W with a group index, whose groups have one size, a multiple of 32, takes
+ * the columns sorted by group, those of a group by number: the bits are those of the product in
+ * which W and x have their columns in that order. x, y and bias do not overlap. LQ_E_ARGUMENT,
+ * LQ_E_SHAPE (a stride below its row), LQ_E_OVERFLOW, LQ_E_MEMORY (work space: 512 rows of x in f32
+ * at most, some rows of W a thread; with a group index also a copy of x). Any thread.
  */
 LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x,
                            uint64_t x_stride, const float *bias, int32_t y_dtype, void *y,

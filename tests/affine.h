@@ -45,6 +45,15 @@ static inline void free_parsed(struct parsed *p)
   free(p->zeros);
 }
 
+/* Where the code of a column is in its row: columns are sorted by group, then by number. */
+static inline uint64_t place_of(const struct parsed *p, uint64_t column)
+{
+  uint64_t before = 0;
+  for (uint64_t c = 0; p->g_idx && c < p->columns; c++)
+    before += p->g_idx[c] < p->g_idx[column] || (p->g_idx[c] == p->g_idx[column] && c < column);
+  return p->g_idx ? before : column;
+}
+
 static inline void parse_codes(const lq_plane *plane, struct parsed *p)
 {
   uint64_t bytes = (p->columns * (uint64_t)p->bits + 31) / 32 * 4, dirty = 0;
@@ -54,7 +63,7 @@ static inline void parse_codes(const lq_plane *plane, struct parsed *p)
   for (uint64_t r = 0; r < p->rows; r++) {
     const uint8_t *row = (const uint8_t *)plane->data + r * bytes;
     for (uint64_t c = 0; c < p->columns; c++)
-      p->codes[r * p->columns + c] = (uint8_t)bits_at(row, c, p->bits);
+      p->codes[r * p->columns + c] = (uint8_t)bits_at(row, place_of(p, c), p->bits);
     for (uint64_t b = p->columns * (uint64_t)p->bits; b < bytes * 8; b++)
       dirty += row[b / 8] >> b % 8 & 1;
   }

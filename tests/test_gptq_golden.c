@@ -146,24 +146,37 @@ static const lq_plane *plane_of(const lq_tensor *t, const char *name, lq_plane *
   return NULL;
 }
 
+/* Where the code of column i is: rows hold columns sorted by group, where groups are mapped. */
+static size_t place_of(const int32_t *group, size_t n, size_t i)
+{
+  size_t before = 0;
+  for (size_t c = 0; group != NULL && c < n; c++)
+    before += group[c] < group[i] || (group[c] == group[i] && c < i);
+  return group != NULL ? before : i;
+}
+
 /* Rows whose codes differ anywhere, and codes that do. Rows of zeros may have any zero point. */
 static void compare_codes(const struct golden *g, const struct inputs *in, const lq_tensor *t)
 {
   size_t rows = (size_t)in->w->dims[0], n = (size_t)in->w->dims[1], different = 0, odd_rows = 0;
-  lq_plane p;
+  lq_plane p, index = {0};
   if (!CHECK(plane_of(t, "codes", &p) != NULL, "no codes"))
     return;
+  size_t *place = test_alloc(n * sizeof *place);
+  for (size_t i = 0; i < n; i++)
+    place[i] = place_of(plane_of(t, "g_idx", &index) ? index.data : NULL, n, i);
   for (size_t r = 0; r < rows; r++) {
     size_t here = 0;
     float most = 0;
     for (size_t i = 0; i < n; i++) {
-      uint32_t got = code_at((const uint8_t *)p.data + r * p.dims[1], i, g->bits);
+      uint32_t got = code_at((const uint8_t *)p.data + r * p.dims[1], place[i], g->bits);
       here += got != ((const uint8_t *)g->codes->data)[r * n + i];
       most = fmaxf(most, fabsf(((const float *)in->w->data)[r * n + i]));
     }
     different += most > 0 ? here : 0;
     odd_rows += here != 0 && most > 0;
   }
+  free(place);
   CHECK(different <= rows * n / 20, "%zu of %zu codes differ", different, rows * n);
   CHECK(odd_rows <= (rows < 64 ? 1 : rows / 20), "%zu of %zu rows differ", odd_rows, rows);
 }

@@ -13,6 +13,10 @@ enum { MOST_M = 19, MOST_N = 45, MOST_K = 512 };
 static uint64_t random_state = 31;
 static float weights[MOST_N * MOST_K], xs[MOST_M * MOST_K], bias[MOST_N];
 
+/* The column at each place of a row of W; rows of x in that order. */
+static uint32_t order[MOST_K];
+static float ordered_xs[MOST_M * MOST_K];
+
 static const char *const methods[] = {
     "method=none",
     "method=nf4",
@@ -40,14 +44,26 @@ static void fill(float *p, uint64_t n)
     p[i] = rng_normal(&random_state);
 }
 
-static float *product(const lq_tensor *w, const struct sizes *s, const char *options)
+static float *product_of(const lq_tensor *w, const struct sizes *s, const float *x,
+                         const char *options)
 {
   float *y = test_alloc((size_t)(s->m * s->n) * sizeof *y);
   lq_config *how = new_config(options);
-  lq_status status = lq_matmul(w, s->m, LQ_F32, xs, s->k, bias, LQ_F32, y, s->n, how);
+  lq_status status = lq_matmul(w, s->m, LQ_F32, x, s->k, bias, LQ_F32, y, s->n, how);
   CHECK(status == LQ_OK, "status %d", status);
   lq_config_destroy(how);
   return y;
+}
+
+static float *product(const lq_tensor *w, const struct sizes *s, const char *options)
+{
+  return product_of(w, s, xs, options);
+}
+
+static void put_in_order(const float *from, uint64_t rows, uint64_t k, float *to)
+{
+  for (uint64_t i = 0; i < rows * k; i++)
+    to[i] = from[i / k * k + order[i % k]];
 }
 
 static void check_same(const float *a, const float *b, uint64_t n, const char *what)
@@ -106,13 +122,14 @@ static void check_fewer(const lq_tensor *w, const struct sizes *s, const float *
   }
 }
 
+/* `decoded` has the columns in the order of W's codes. */
 static void check_exact(const lq_tensor *w, const float *decoded, const struct sizes *s)
 {
   const uint64_t dims[2] = {s->n, s->k};
   lq_tensor *dense = NULL;
   float *y = product(w, s, "");
   lq_tensor_wrap(NULL, LQ_F32, 2, dims, decoded, (size_t)(s->n * s->k) * sizeof *decoded, &dense);
-  float *other = product(dense, s, "");
+  float *other = product_of(dense, s, ordered_xs, "");
   check_same(other, y, s->m * s->n, "the dense tensor");
   check_levels(w, s, y, "");
   check_fewer(w, s, y, 1, "");
@@ -199,11 +216,11 @@ static void check_fast(const lq_tensor *w, const float *decoded, const struct si
     for (uint64_t j = 0; j < s->n; j++) {
       double most = 0, sum = (double)bias[j];
       for (uint64_t c = 0; c < s->k; c++) {
-        sum += (double)xs[i * s->k + c] * (double)decoded[j * s->k + c];
+        sum += (double)ordered_xs[i * s->k + c] * (double)decoded[j * s->k + c];
         most = fmax(most, fabs((double)decoded[j * s->k + c]));
       }
       bad += !(fabs((double)y[i * s->n + j] - sum) <=
-               bound(xs + i * s->k, decoded + j * s->k, s->k, book ? most : 0, bytes) +
+               bound(ordered_xs + i * s->k, decoded + j * s->k, s->k, book ? most : 0, bytes) +
                    fabs((double)bias[j]) * 0x1p-23);
       equal += y[i * s->n + j] == exact[i * s->n + j];
     }
@@ -221,20 +238,77 @@ static void check_fast(const lq_tensor *w, const float *decoded, const struct si
   free(exact);
 }
 
-static void test_method(const char *method, const struct sizes *s)
+/* The tensor of the same planes with a group index: its columns in any order, `order` filled. */
+static lq_tensor *shuffled(lq_tensor *w, const struct sizes *s, const char *method)
+{
+  const uint32_t group = (uint32_t)atoi(strstr(method, "_size=") + 6);
+  static int32_t index[MOST_K];
+  char meta[300];
+  lq_plane p[8];
+  uint32_t count = lq_tensor_plane_count(w, LQ_LAYOUT_NATIVE);
+  for (uint32_t c = 0; c < s->k; c++)
+    index[c] = (int32_t)(c / group);
+  for (uint32_t c = (uint32_t)s->k; c > 1; c--) {
+    uint32_t other = (uint32_t)rng_below(&random_state, c);
+    int32_t swap = index[c - 1];
+    index[c - 1] = index[other];
+    index[other] = swap;
+  }
+  for (uint32_t c = 0, at = 0, g = 0; g < s->k / group; g++)
+    for (c = 0; c < s->k; c++)
+      if (index[c] == (int32_t)g)
+        order[at++] = c;
+  for (uint32_t i = 0; i < count; i++) {
+    p[i].size = sizeof *p;
+    CHECK(lq_tensor_plane(w, LQ_LAYOUT_NATIVE, i, &p[i]) == LQ_OK, "plane");
+    if (!strcmp(p[i].name, "meta")) {
+      snprintf(meta, sizeof meta, "%.*s, \"sorted_groups\": %d}", (int)p[i].bytes - 1,
+               (const char *)p[i].data, (int)(s->k / group));
+      p[i].data = meta;
+      p[i].bytes = p[i].dims[0] = strlen(meta);
+    }
+  }
+  p[count] = (lq_plane){.size = sizeof *p,
+                        .name = "g_idx",
+                        .dtype = LQ_I32,
+                        .ndim = 1,
+                        .dims = {s->k},
+                        .data = index,
+                        .bytes = s->k * sizeof *index};
+  lq_config *config = new_config("");
+  lq_tensor *out = NULL, *copy = NULL;
+  lq_status status =
+      lq_tensor_from_planes(config, LQ_LAYOUT_NATIVE, p, count + 1, 0, NULL, 1, &out);
+  CHECK(status == LQ_OK, "%s", lq_config_error_text(config));
+  CHECK(lq_tensor_clone(NULL, out, &copy) == LQ_OK, "clone");
+  lq_config_destroy(config);
+  lq_tensor_destroy(out);
+  lq_tensor_destroy(w);
+  return copy;
+}
+
+static void test_method(const char *method, const struct sizes *s, int mapped)
 {
   const uint64_t dims[2] = {s->n, s->k};
-  test_in("%s, m %d n %d k %d", method, (int)s->m, (int)s->n, (int)s->k);
+  test_in("%s%s, m %d n %d k %d", method, mapped ? " mapped" : "", (int)s->m, (int)s->n, (int)s->k);
   fill(weights, s->n * s->k);
   fill(xs, s->m * s->k);
   fill(bias, s->n);
+  for (uint32_t i = 0; i < s->k; i++)
+    order[i] = i;
   lq_tensor *w = quantize_array(LQ_F32, 2, dims, weights, method);
-  float *decoded = w ? decode(w, LQ_F32) : NULL;
-  if (decoded) {
+  if (mapped && w)
+    w = shuffled(w, s, method);
+  float *natural = w ? decode(w, LQ_F32) : NULL;
+  if (natural) {
+    float *decoded = test_alloc((size_t)(s->n * s->k) * sizeof *decoded);
+    put_in_order(natural, s->n, s->k, decoded);
+    put_in_order(xs, s->m, s->k, ordered_xs);
     check_exact(w, decoded, s);
     check_fast(w, decoded, s, method);
+    free(decoded);
   }
-  free(decoded);
+  free(natural);
   lq_tensor_destroy(w);
 }
 
@@ -275,11 +349,14 @@ int main(void)
   static const struct sizes fixed[] = {{1, 45, 512}, {4, 5, 256}, {19, 4, 128}, {8, 33, 384}};
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
     for (size_t t = 0; t < sizeof fixed / sizeof *fixed; t++)
-      test_method(methods[i], &fixed[t]);
+      test_method(methods[i], &fixed[t], 0);
     for (int t = 0, n = test_is_long() ? 100 : 6; t < n; t++) {
       struct sizes s = {1 + rng_below(&random_state, MOST_M), 1 + rng_below(&random_state, MOST_N),
                         32 * (1 + rng_below(&random_state, MOST_K / 32))};
-      test_method(methods[i], &s);
+      test_method(methods[i], &s, 0);
+      const char *size = strstr(methods[i], "group_size=");
+      if (size && atoi(size + 11) > 0 && s.k % (uint64_t)atoi(size + 11) == 0)
+        test_method(methods[i], &s, 1);
     }
   }
   test_special_rows(6);

@@ -110,6 +110,8 @@ static lq_status check_groups(const struct lqi_store *store, struct lqi_text *wh
     return LQ_OK;
   if (!store->mapped && store->group_size % 8 != 0)
     return lqi_fail(why, LQ_E_LAYOUT, "group size must be a multiple of 8", NULL);
+  if (store->mapped && store->shape.cols > UINT32_MAX)
+    return lqi_fail(why, LQ_E_UNSUPPORTED, "a group index of more than 2^32 columns", NULL);
   if (lqi_mul_overflows(store->shape.rows, store->groups, &bytes) || bytes >= UINT64_C(1) << 59)
     return lqi_fail(why, LQ_E_LAYOUT, "the number of groups overflows", NULL);
   return LQ_OK;
@@ -271,12 +273,24 @@ static lq_status settle_planes(const lq_config *config, const struct lqi_layout 
                                struct lqi_store *store, void **owned, uint64_t *owned_bytes)
 {
   const struct lqi_store from = *store;
-  if (borrow && from.packed.layout == 0)
+  if (borrow && from.packed.layout == 0 && !store->mapped)
     return LQ_OK;
+  if (LQI_HAS_AFFINE && borrow && from.packed.layout == 0) {
+    uint64_t bytes = LQI_ORDER_BYTES(store->shape.cols);
+    store->order = (struct lqi_span){lqi_alloc(&config->mem, bytes), bytes};
+    if (store->order.data == NULL)
+      return LQ_E_MEMORY;
+    *owned = store->order.data;
+    *owned_bytes = bytes;
+    lqi_affine_sort(store);
+    return LQ_OK;
+  }
   store->packed = (struct lqi_packed){0};
   lq_status s = lqi_planes_alloc(&config->mem, store, owned, owned_bytes);
   if (s == LQ_OK && from.packed.layout != 0)
     layout->unpack(&from, store);
+  else if (LQI_HAS_AFFINE && s == LQ_OK && store->mapped)
+    lqi_affine_sort(store);
   return s;
 }
 

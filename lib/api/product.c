@@ -327,19 +327,26 @@ static uint64_t x_block(uint64_t m, uint64_t k)
   return lqi_min_u64(m, rows);
 }
 
+/* How kernels take rows of W: -1 where they do not, and rows are decoded by the method. */
+static int form_of(const struct lqi_input *in)
+{
+  const struct lqi_method *method = in->weight->method;
+  const uint64_t k = in->weight->shape.cols;
+  struct lqi_strip none;
+  if (method->strip == NULL || k == 0 || k % LQI_PIECE != 0)
+    return -1;
+  const int form = method->strip(in->weight, in->kern, 0, 0, NULL, &none);
+  return form >= 0 && in->kern->strip_dots[form] != NULL ? form : -1;
+}
+
 static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par *par,
                                  struct product *p, const struct lqi_input *in)
 {
   uint64_t k = p->weight->shape.cols, most = x_block(in->m, k), row, bytes;
-  struct lqi_strip none;
   int fixed = in->fast && k % LQI_UNIT == 0;
   void *y = p->out.y;
   lq_status s = LQ_OK;
   p->x_stride = apart(k);
-  if (p->weight->method->strip != NULL && k != 0 && k % LQI_PIECE == 0)
-    p->form = p->weight->method->strip(p->weight, p->kern, 0, 0, NULL, &none);
-  if (p->form >= 0 && p->kern->strip_dots[p->form] == NULL)
-    p->form = -1; /* decoded by the method */
   fixed &= p->form >= 0 && in->m <= FIXED_ROWS;
   p->fused = fixed || (p->form >= 0 && in->m <= p->kern->strip_rows);
   /* Of a row: floats, integers of half their size, a scale for each unit. */
@@ -361,6 +368,64 @@ static lq_status multiply_blocks(const struct lqi_mem *mem, const struct lqi_par
     s = run_product(mem, par, p, product_task);
   }
   lqi_free(mem, x, bytes);
+  return s;
+}
+
+static lq_status multiply_usual(const struct lqi_mem *mem, const struct lqi_par *par,
+                                struct product *p, const struct lqi_input *in)
+{
+  if (in->fast && lqi_takes_bytes(in))
+    return lqi_multiply_bytes(mem, par, in, &p->out);
+  return multiply_blocks(mem, par, p, in);
+}
+
+/* ---- Columns in another order ---- */
+
+struct ordering {
+  const struct lqi_input *in;
+  char *to;
+  uint64_t per_task;
+};
+
+/* Rows of x with their columns as those of W lie. */
+static void order_task(void *arg, uint32_t index)
+{
+  const struct ordering *o = arg;
+  const struct lqi_input *in = o->in;
+  const uint32_t *column = in->weight->order.data;
+  const uint64_t k = in->weight->shape.cols, begin = index * o->per_task;
+  const uint64_t end = lqi_min_u64(begin + o->per_task, in->m);
+  for (uint64_t r = begin; r < end; r++) {
+    const void *x = lqi_element(in->x, in->dtype, r * in->stride);
+    void *to = lqi_element_mut(o->to, in->dtype, r * k);
+    if (in->dtype == LQ_F32)
+      for (uint64_t i = 0; i < k; i++)
+        ((float *)to)[i] = ((const float *)x)[column[i]];
+    else
+      for (uint64_t i = 0; i < k; i++)
+        ((uint16_t *)to)[i] = ((const uint16_t *)x)[column[i]];
+  }
+}
+
+/* The product by a W whose rows hold their columns in another order: that of a copy of x. */
+static lq_status multiply_ordered(const struct lqi_mem *mem, const struct lqi_par *par,
+                                  struct product *p, const struct lqi_input *in)
+{
+  const uint64_t k = in->weight->shape.cols;
+  const uint64_t workers = in->rows * k * in->m < LQI_TASK_ELEMENTS ? 1 : lqi_par_workers(par);
+  struct lqi_input ordered = *in;
+  struct ordering o = {.in = in, .per_task = lqi_ceil_div(in->m, lqi_min_u64(workers, in->m))};
+  uint64_t bytes;
+  if (lqi_mul_overflows(in->m, k * lqi_dtype_size(in->dtype), &bytes))
+    return LQ_E_OVERFLOW;
+  o.to = lqi_alloc(mem, bytes);
+  if (o.to == NULL)
+    return LQ_E_MEMORY;
+  lqi_parallel(par, (uint32_t)lqi_ceil_div(in->m, o.per_task), order_task, &o);
+  ordered.x = o.to;
+  ordered.stride = k;
+  lq_status s = multiply_usual(mem, par, p, &ordered);
+  lqi_free(mem, o.to, bytes);
   return s;
 }
 
@@ -400,9 +465,10 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
                       .out = {in.kern, bias, y_dtype, y, y_stride}};
   if (in.fast && m >= TILE_ROWS_LEAST && p.kern->blocks_bf16 != NULL && shape->cols != 0)
     return multiply_tiles(&weight->mem, &par, &p, &in);
-  if (in.fast && lqi_takes_bytes(&in))
-    return lqi_multiply_bytes(&weight->mem, &par, &in, &p.out);
-  return multiply_blocks(&weight->mem, &par, &p, &in);
+  p.form = form_of(&in);
+  if (p.form >= 0 && in.weight->order.bytes != 0)
+    return multiply_ordered(&weight->mem, &par, &p, &in);
+  return multiply_usual(&weight->mem, &par, &p, &in);
 }
 
 LQ_API lq_status lq_matmul(const lq_tensor *weight, uint64_t m, int32_t x_dtype, const void *x,

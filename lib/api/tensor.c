@@ -26,6 +26,8 @@ lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, v
     total += aligned(bytes[i]);
   for (int i = 0; i < LQI_PACKED_PLANES; i++)
     total += aligned(store->packed.plane[i].bytes);
+  uint64_t order = store->mapped ? LQI_ORDER_BYTES(store->shape.cols) : 0;
+  total += order;
   char *block = lqi_alloc(mem, total);
   if (block == NULL)
     return LQ_E_MEMORY;
@@ -44,6 +46,9 @@ lq_status lqi_planes_alloc(const struct lqi_mem *mem, struct lqi_store *store, v
     span->data = block;
     block += aligned(span->bytes);
   }
+  if (store->order.data != NULL)
+    memcpy(block, store->order.data, (size_t)order);
+  store->order = (struct lqi_span){block, order};
   return LQ_OK;
 }
 

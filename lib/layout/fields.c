@@ -221,7 +221,7 @@ static const struct {
     {"outliers_dropped", FIELD_OUTLIERS_DROPPED},
     {"bits", FIELD_BITS},
     {"group_size", FIELD_GROUP_SIZE},
-    {"groups", FIELD_GROUPS},
+    {"sorted_groups", FIELD_GROUPS},
     {"symmetric", FIELD_SYMMETRIC},
     {"block_type", FIELD_BLOCK_TYPE},
 };

@@ -403,15 +403,17 @@ static void packed_unpack(const struct lqi_store *from, struct lqi_store *to)
 {
   const struct lqi_span *p = from->packed.plane;
   int32_t *index = to->plane[LQI_GROUP_INDEX].data;
+  for (uint64_t c = 0; to->mapped && c < to->shape.cols; c++)
+    index[c] =
+        p[LQI_QINDEX].bytes != 0 ? (int32_t)lqi_word(&p[LQI_QINDEX], c) : regular_group(to, c);
+  if (to->mapped)
+    lqi_affine_sort(to);
   if (from->packed.layout == LQ_LAYOUT_AWQ)
     lqi_nibbles_to_rows(&p[LQI_QWEIGHT], to);
   else
     lqi_words_to_rows(&p[LQI_QWEIGHT], to);
   lqi_scales_to_rows(&p[LQI_QSCALES], from->packed.scale_dtype, to);
   unpack_zeros(from, to);
-  for (uint64_t c = 0; to->mapped && c < to->shape.cols; c++)
-    index[c] =
-        p[LQI_QINDEX].bytes != 0 ? (int32_t)lqi_word(&p[LQI_QINDEX], c) : regular_group(to, c);
 }
 
 const struct lqi_layout lqi_layout_gptq = {

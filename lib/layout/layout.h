@@ -90,7 +90,7 @@ struct lqi_fields {
   uint64_t nested_block_size; /* "nested_block_size", "nested_blocksize" */
   uint64_t bits;
   uint64_t group_size; /* 0: the whole row */
-  uint64_t groups;     /* where a group index is stored: their number */
+  uint64_t groups;     /* "sorted_groups", where a group index is stored: their number */
   uint64_t symmetric;
   uint64_t block_type; /* ggml */
   uint64_t outliers_dropped;

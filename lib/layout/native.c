@@ -35,7 +35,7 @@ static void describe_groups(const struct lqi_store *store, struct lqi_text *t)
     lqi_text_add_u64(t, store->group_size);
   }
   if (store->mapped) {
-    lqi_text_add(t, ", \"groups\": ");
+    lqi_text_add(t, ", \"sorted_groups\": ");
     lqi_text_add_u64(t, store->groups);
   }
   lqi_text_add(t, store->symmetric ? ", \"symmetric\": 1" : ", \"symmetric\": 0");

@@ -60,21 +60,17 @@ static void each_tile(const struct lqi_store *store, const struct lqi_span *word
 static void words_from_tile(const struct lqi_store *store, const struct lqi_span *words,
                             uint64_t row, uint64_t row_end, uint64_t word, uint64_t word_end)
 {
-  for (uint64_t r = row; r < row_end; r++) {
-    const uint8_t *from = lqi_affine_row(store, r);
+  for (uint64_t r = row; r < row_end; r++)
     for (uint64_t w = word; w < word_end; w++)
-      set_word(words, w * store->shape.rows + r, row_word(from, w));
-  }
+      set_word(words, w * store->shape.rows + r, lqi_affine_word(store, r, w));
 }
 
 static void words_to_tile(const struct lqi_store *store, const struct lqi_span *words, uint64_t row,
                           uint64_t row_end, uint64_t word, uint64_t word_end)
 {
-  for (uint64_t r = row; r < row_end; r++) {
-    uint8_t *to = lqi_affine_row(store, r);
+  for (uint64_t r = row; r < row_end; r++)
     for (uint64_t w = word; w < word_end; w++)
-      set_row_word(to, w, lqi_word(words, w * store->shape.rows + r));
-  }
+      lqi_affine_set_word(store, r, w, lqi_word(words, w * store->shape.rows + r));
 }
 
 void lqi_words_from_rows(const struct lqi_store *store, const struct lqi_span *words)
@@ -84,6 +80,7 @@ void lqi_words_from_rows(const struct lqi_store *store, const struct lqi_span *w
 
 void lqi_words_to_rows(const struct lqi_span *words, const struct lqi_store *store)
 {
+  memset(store->plane[LQI_CODES].data, 0, (size_t)store->plane[LQI_CODES].bytes);
   each_tile(store, words, words_to_tile);
 }
 

@@ -458,6 +458,18 @@ static void mapped_scales(const struct lqi_store *store, const struct lqi_kernel
   }
 }
 
+/* Codes at n places of a row. */
+static void pick_codes(const uint8_t *row, const uint32_t *place, uint64_t n, uint32_t bits,
+                       uint8_t *codes)
+{
+  if (bits == 4)
+    for (uint64_t i = 0; i < n; i++)
+      codes[i] = (uint8_t)(row[place[i] / 2] >> place[i] % 2 * 4 & 15);
+  else
+    for (uint64_t i = 0; i < n; i++)
+      codes[i] = (uint8_t)lqi_affine_code(row, place[i], bits);
+}
+
 /* The same where each column names its group. What lies beyond the end of a chunk is computed too,
  * for loops of a fixed length. */
 static void decode_mapped(const struct lqi_store *store, const struct lqi_kernels *kern,
@@ -466,14 +478,13 @@ static void decode_mapped(const struct lqi_store *store, const struct lqi_kernel
   const int32_t *index = store->plane[LQI_GROUP_INDEX].data;
   const uint8_t *zeros =
       store->symmetric ? NULL : (uint8_t *)store->plane[LQI_ZEROS].data + row * store->groups;
-  uint8_t codes[LQI_CHUNK + 8] = {0}, zero[LQI_CHUNK];
+  const uint32_t *place = (const uint32_t *)store->order.data + store->shape.cols;
+  uint8_t code[LQI_CHUNK] = {0}, zero[LQI_CHUNK];
   float v[LQI_CHUNK] = {0};
   memset(zero, 1 << (store->bits - 1u), sizeof zero);
   for (uint64_t done; c < end; c += done, out = lqi_element_mut(out, dtype, done)) {
-    uint64_t from = c / 8 * 8, to = lqi_min_u64(from + LQI_CHUNK, end);
-    const uint8_t *code = codes + (c - from);
-    lqi_bits_unpack(place_in(store, row, from), (size_t)(to - from), store->bits, codes);
-    done = to - c;
+    done = lqi_min_u64(LQI_CHUNK, end - c);
+    pick_codes(lqi_affine_row(store, row), place + c, done, store->bits, code);
     mapped_scales(store, kern, row, index + c, (size_t)done, v);
     for (uint64_t i = 0; zeros != NULL && i < done; i++)
       zero[i] = zeros[index[c + i]];
@@ -513,7 +524,7 @@ static int affine_strip(const struct lqi_store *store, const struct lqi_kernels 
                         uint64_t rows, float *grids, struct lqi_strip *out)
 {
   uint64_t group = group_width(store), step = 2 * store->groups;
-  if (store->mapped || group % LQI_PIECE != 0 || store->shape.cols % group != 0)
+  if (group % LQI_PIECE != 0 || (store->mapped ? !store->even : store->shape.cols % group != 0))
     return -1;
   /* Grids of consecutive rows lie one behind the other. */
   lqi_affine_get_grids(store, kern, row, 0, (size_t)(rows * store->groups),

@@ -41,8 +41,33 @@ uint64_t lqi_affine_row_bytes(uint64_t n, uint32_t bits);
 void lqi_affine_pack_row(const uint8_t *codes, uint64_t n, uint32_t bits, uint8_t *row);
 void lqi_affine_unpack_row(const uint8_t *row, uint64_t n, uint32_t bits, uint8_t *codes);
 
-/* The packed row r of a store. */
+/* The packed row r of a store; where groups are mapped, its columns are sorted. */
 uint8_t *lqi_affine_row(const struct lqi_store *store, uint64_t row);
+
+/*
+ * Rows of a mapped store hold their columns sorted by group, those of a group by number, so that a
+ * group is a run of codes. This finds that order from LQI_GROUP_INDEX: store->order, u32 [2]
+ * [columns], has the column of each place, then the place of each column.
+ */
+void lqi_affine_sort(struct lqi_store *store);
+
+/* Word `word` of the packed row in the order of columns; and back, where the row is 0 yet. */
+uint32_t lqi_affine_word(const struct lqi_store *store, uint64_t row, uint64_t word);
+void lqi_affine_set_word(const struct lqi_store *store, uint64_t row, uint64_t word,
+                         uint32_t value);
+
+/* Code i of a packed row. */
+LQI_INLINE uint32_t lqi_affine_code(const uint8_t *row, uint64_t i, uint32_t bits)
+{
+  uint64_t bit = i * bits;
+  uint32_t some = row[bit / 8];
+  if (bit % 8 + bits > 8)
+    some |= (uint32_t)row[bit / 8 + 1] << 8;
+  return some >> bit % 8 & ((1u << bits) - 1u);
+}
+
+/* Codes of a row, a byte each in the order of columns, to the packed row. */
+void lqi_affine_put_codes(const struct lqi_store *store, uint64_t row, const uint8_t *codes);
 
 /* Writes the grid of a group to the planes: scale rounded to f16, zero unless symmetric. */
 void lqi_affine_put_grid(const struct lqi_store *store, uint64_t row, uint64_t group,

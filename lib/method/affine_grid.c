@@ -26,11 +26,6 @@ static void affine_round(const struct lqi_store *store, const struct lqi_kernels
   kern->aff_round(w, scale, zero, (float)((1u << store->bits) - 1u), codes, q);
 }
 
-static void affine_put_codes(const struct lqi_store *store, uint64_t row, const uint8_t *codes)
-{
-  lqi_affine_pack_row(codes, store->shape.cols, store->bits, lqi_affine_row(store, row));
-}
-
 static void affine_put_grid(struct lqi_job *job, uint64_t row, uint64_t group, struct lqi_grid grid)
 {
   const struct lqi_store *store = job->store;
@@ -55,7 +50,7 @@ const struct lqi_grid_ops lqi_grid_affine = {
     .group = affine_group,
     .range = affine_range,
     .round = affine_round,
-    .put_codes = affine_put_codes,
+    .put_codes = lqi_affine_put_codes,
     .put_grid = affine_put_grid,
     .get_grids = affine_get_grids,
 };

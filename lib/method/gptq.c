@@ -5,6 +5,7 @@
  * Owns: the vtable, what goes with what, the tasks of a tensor.
  * Must not know: how a row is rounded (gptq_rows.c), how the factor is made (factor.c).
  */
+#include "affine.h"
 #include "gptq.h"
 #include "nested.h"
 #include "registry.h"
@@ -117,6 +118,8 @@ static void map_groups(const struct lqi_gptq *g)
     if (index != NULL)
       index[f->order[i]] = (int32_t)g->position_group[i];
   }
+  if (LQI_HAS_AFFINE && store->mapped)
+    lqi_affine_sort(store);
 }
 
 static lq_status gptq_choose(struct lqi_job *job)

@@ -72,6 +72,8 @@ struct lqi_packed {
   struct lqi_span plane[LQI_PACKED_PLANES];
 };
 
+#define LQI_ORDER_BYTES(columns) ((columns) * 2 * sizeof(uint32_t))
+
 /* An encoded tensor in memory. Everything that decoding needs, checked when it was made. */
 struct lqi_store {
   const struct lqi_method *method;
@@ -87,9 +89,11 @@ struct lqi_store {
   uint64_t groups;          /* scales of a row */
   int32_t symmetric;        /* no zeros are stored */
   int32_t mapped;           /* LQI_GROUP_INDEX says which group a column has */
+  int32_t even;             /* mapped: every group has group_size columns */
   int32_t scale_dtype;      /* LQ_F16, LQ_F32, LQ_U8 where nested; others: 0 */
   int32_t block_type;       /* ggml: the number of its type */
   struct lqi_span plane[LQI_PLANES];
+  struct lqi_span order; /* mapped: LQI_ORDER_BYTES, by lqi_affine_sort() */
   struct lqi_packed packed;
 };
 
