@@ -62,7 +62,9 @@ static void words_from_tile(const struct lqi_store *store, const struct lqi_span
 {
   for (uint64_t r = row; r < row_end; r++)
     for (uint64_t w = word; w < word_end; w++)
-      set_word(words, w * store->shape.rows + r, lqi_affine_word(store, r, w));
+      set_word(words, w * store->shape.rows + r,
+               store->mapped ? lqi_affine_word(store, r, w)
+                             : row_word(lqi_affine_row(store, r), w));
 }
 
 static void words_to_tile(const struct lqi_store *store, const struct lqi_span *words, uint64_t row,
@@ -70,7 +72,7 @@ static void words_to_tile(const struct lqi_store *store, const struct lqi_span *
 {
   for (uint64_t r = row; r < row_end; r++)
     for (uint64_t w = word; w < word_end; w++)
-      lqi_affine_set_word(store, r, w, lqi_word(words, w * store->shape.rows + r));
+      set_row_word(lqi_affine_row(store, r), w, lqi_word(words, w * store->shape.rows + r));
 }
 
 void lqi_words_from_rows(const struct lqi_store *store, const struct lqi_span *words)
@@ -78,9 +80,36 @@ void lqi_words_from_rows(const struct lqi_store *store, const struct lqi_span *w
   each_tile(store, words, words_from_tile);
 }
 
+/* TILE rows of a mapped store at once, since a line of words has the codes of one column in that
+ * many rows. */
+static void words_to_sorted(const struct lqi_store *store, const struct lqi_span *words,
+                            uint64_t row, uint64_t count)
+{
+  const uint32_t *column = store->order.data, bits = store->bits;
+  for (uint64_t i = 0, some; i < store->shape.cols; i += some) {
+    uint8_t codes[TILE][LQI_CHUNK];
+    some = lqi_min_u64(LQI_CHUNK, store->shape.cols - i);
+    for (uint64_t k = 0; k < some; k++) {
+      const uint64_t bit = (uint64_t)column[i + k] * bits, at = bit / 32 * store->shape.rows + row;
+      const uint32_t shift = bit % 32, next = shift + bits > 32;
+      for (uint64_t r = 0; r < count; r++) {
+        uint64_t word = lqi_word(words, at + r);
+        if (next)
+          word |= (uint64_t)lqi_word(words, at + store->shape.rows + r) << 32;
+        codes[r][k] = (uint8_t)(word >> shift & ((1u << bits) - 1u));
+      }
+    }
+    for (uint64_t r = 0; r < count; r++)
+      lqi_affine_pack_row(codes[r], some, bits, lqi_affine_row(store, row + r) + i / 8 * bits);
+  }
+}
+
 void lqi_words_to_rows(const struct lqi_span *words, const struct lqi_store *store)
 {
-  memset(store->plane[LQI_CODES].data, 0, (size_t)store->plane[LQI_CODES].bytes);
+  for (uint64_t r = 0; store->mapped && r < store->shape.rows; r += TILE)
+    words_to_sorted(store, words, r, lqi_min_u64(TILE, store->shape.rows - r));
+  if (store->mapped)
+    return;
   each_tile(store, words, words_to_tile);
 }
 

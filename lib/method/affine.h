@@ -51,10 +51,8 @@ uint8_t *lqi_affine_row(const struct lqi_store *store, uint64_t row);
  */
 void lqi_affine_sort(struct lqi_store *store);
 
-/* Word `word` of the packed row in the order of columns; and back, where the row is 0 yet. */
+/* Word `word` of such a packed row in the order of columns. */
 uint32_t lqi_affine_word(const struct lqi_store *store, uint64_t row, uint64_t word);
-void lqi_affine_set_word(const struct lqi_store *store, uint64_t row, uint64_t word,
-                         uint32_t value);
 
 /* Code i of a packed row. */
 LQI_INLINE uint32_t lqi_affine_code(const uint8_t *row, uint64_t i, uint32_t bits)

@@ -44,50 +44,18 @@ void lqi_affine_sort(struct lqi_store *store)
   }
 }
 
-/* Where code c begins in a stream of words, in bits from the begin of word w; -bits < that < 32. */
-static int64_t bit_in_word(uint64_t c, uint32_t bits, uint64_t w)
-{
-  return (int64_t)(c * bits) - (int64_t)(32 * w);
-}
-
 uint32_t lqi_affine_word(const struct lqi_store *store, uint64_t row, uint64_t word)
 {
   const uint8_t *codes = lqi_affine_row(store, row);
   const uint32_t bits = store->bits,
                  *place = (const uint32_t *)store->order.data + store->shape.cols;
   uint32_t value = 0;
-  if (!store->mapped) {
-    codes += 4 * word;
-    return (uint32_t)codes[0] | (uint32_t)codes[1] << 8 | (uint32_t)codes[2] << 16 |
-           (uint32_t)codes[3] << 24;
-  }
   for (uint64_t c = 32 * word / bits; c < store->shape.cols && c * bits < 32 * (word + 1); c++) {
-    int64_t at = bit_in_word(c, bits, word);
+    int64_t at = (int64_t)(c * bits) - (int64_t)(32 * word); /* it may begin in the word before */
     uint32_t code = lqi_affine_code(codes, place[c], bits);
     value |= at < 0 ? code >> -at : code << at;
   }
   return value;
-}
-
-void lqi_affine_set_word(const struct lqi_store *store, uint64_t row, uint64_t word, uint32_t value)
-{
-  uint8_t *codes = lqi_affine_row(store, row);
-  const uint32_t bits = store->bits,
-                 *place = (const uint32_t *)store->order.data + store->shape.cols;
-  if (!store->mapped) {
-    for (uint32_t k = 0; k < 4; k++)
-      codes[4 * word + k] = (uint8_t)(value >> 8 * k);
-    return;
-  }
-  for (uint64_t c = 32 * word / bits; c < store->shape.cols && c * bits < 32 * (word + 1); c++) {
-    int64_t at = bit_in_word(c, bits, word);
-    uint32_t part = (at < 0 ? value << -at : value >> at) & ((1u << bits) - 1u);
-    uint64_t bit = (uint64_t)place[c] * bits;
-    part <<= bit % 8;
-    codes[bit / 8] = (uint8_t)(codes[bit / 8] | part);
-    if (part >> 8 != 0)
-      codes[bit / 8 + 1] = (uint8_t)(codes[bit / 8 + 1] | part >> 8);
-  }
 }
 
 void lqi_affine_put_codes(const struct lqi_store *store, uint64_t row, const uint8_t *codes)
