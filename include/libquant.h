@@ -252,7 +252,7 @@ enum {
  *          weight's block and M the largest of its code book, each product x w is off by at most
  *            |w| X / 250 + |x| s M / 250  (nf4, fp4),   |w| X / 250  (affine, int8),
  *          beside what the f32 sums round.
- *          On other levels, up to 8 rows of x, of nf4, fp4, int8 and affine of 4 and 8 bits with
+ *          On other levels, up to 8 rows of x, of nf4, fp4, int8 and affine with
  *          blocks that are multiples of 64: the same in 16-bit fixed point, and the same bits among
  *          those levels:
  *            |w| X / 65000 + |x| s M / 32000  (nf4, fp4),   |w| X / 65000  (affine, int8).

@@ -138,7 +138,8 @@ static void check_strip_dots(const struct lqi_kernels *k, const struct lqi_kerne
 static void check_fixed_dots(const struct lqi_kernels *k, const struct lqi_kernels *c, uint32_t d)
 {
   enum { ROWS = LQI_STRIP_M, MOST = 110 * LQI_UNIT };
-  static const int forms[] = {LQI_FORM_BOOK4, LQI_FORM_LOW4, LQI_FORM_U8, LQI_FORM_I8};
+  static const int forms[] = {LQI_FORM_BOOK4, LQI_FORM_LOW4, LQI_FORM_LOW3,
+                              LQI_FORM_LOW2,  LQI_FORM_U8,   LQI_FORM_I8};
   static const size_t sizes[] = {1, 1, 2, 3, 4, 5, 16, 24, 32, 70};
   (void)d;
   static int16_t q[2][ROWS * MOST];

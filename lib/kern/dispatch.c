@@ -55,6 +55,8 @@
          .strip_dots[LQI_FORM_LOW2] = lqi_strip_dots_low2_##isa, \
          .strip_dots[LQI_FORM_U8] = lqi_strip_dots_u8_##isa, \
          .fixed_dots[LQI_FORM_LOW4] = lqi_fixed_dots_low4_##fixed, \
+         .fixed_dots[LQI_FORM_LOW3] = lqi_fixed_dots_low3_##fixed, \
+         .fixed_dots[LQI_FORM_LOW2] = lqi_fixed_dots_low2_##fixed, \
          .fixed_dots[LQI_FORM_U8] = lqi_fixed_dots_u8_##fixed, )
 
 #define INT8(isa, fixed, dots) \

@@ -121,7 +121,7 @@ struct fixed256_shape {
 
 LQI_INLINE int fixed256_has_zero(int form)
 {
-  return form == LQI_FORM_LOW4 || form == LQI_FORM_U8;
+  return form != LQI_FORM_BOOK4 && form != LQI_FORM_I8;
 }
 
 /* Factors and zero points of units first .. first + count - 1, of many at once, since a scale a
@@ -222,6 +222,59 @@ LQI_INLINE LQI_AVX2 struct fixed256_unit fixed256_bytes(const uint8_t *codes, in
   return out;
 }
 
+/* Places of the bytes of eight lanes: columns 2l and 2l + 1 of 16 columns of 3 bits are six bits
+ * that begin at bit 6 l % 8 of byte 6 l / 8; of 2 bits, four that begin at bit 4 l % 8 of byte l /
+ * 2. A multiplication moves a code to the upper end of its lane, and what lies above it out of that. */
+LQI_INLINE LQI_AVX2 struct fixed256_unit fixed256_few(const uint8_t *codes, int form, __m256i zero)
+{
+  const int three = form == LQI_FORM_LOW3, up = three ? 13 : 14;
+  const __m128i window = three ? _mm_setr_epi8(0, 1, 0, 1, 1, 2, 2, 3, 3, 4, 3, 4, 4, 5, 5, 6)
+                               : _mm_setr_epi8(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  const __m256i even =
+      three ? _mm256_set1_epi64x(0x0800020000802000) : _mm256_set1_epi32(0x04004000);
+  const __m256i odd = three ? _mm256_srli_epi16(even, 3) : _mm256_srli_epi16(even, 2);
+  const uint8_t *second = codes + 8; /* columns 32 .. begin in its byte 4 or 0 */
+  __m256i bits;
+  struct fixed256_unit out;
+  if (three)
+    bits = _mm256_set_m128i(_mm_loadu_si128((const void *)second),
+                            _mm_loadu_si128((const void *)codes));
+  else
+    bits = _mm256_set_m128i(_mm_loadl_epi64((const void *)second),
+                            _mm_loadl_epi64((const void *)codes));
+  X86_UNROLL
+  for (int h = 0; h < 2; h++) {
+    const char at = (char)(three ? 6 * h : 4 * h);
+    const __m256i place =
+        _mm256_set_m128i(_mm_add_epi8(window, _mm_set1_epi8((char)(three ? at + 4 : at))),
+                         _mm_add_epi8(window, _mm_set1_epi8(at)));
+    __m256i lanes = _mm256_shuffle_epi8(bits, place);
+    __m256i a = _mm256_srli_epi16(_mm256_mullo_epi16(lanes, even), up);
+    __m256i b = _mm256_srli_epi16(_mm256_mullo_epi16(lanes, odd), up);
+    out.v[2 * h] = _mm256_sub_epi16(a, zero);
+    out.v[2 * h + 1] = _mm256_sub_epi16(b, zero);
+  }
+  return out;
+}
+
+LQI_INLINE size_t fixed256_unit_bytes(int form)
+{
+  return form >= LQI_FORM_U8     ? LQI_UNIT
+         : form == LQI_FORM_LOW3 ? LQI_UNIT / 8 * 3
+         : form == LQI_FORM_LOW2 ? LQI_UNIT / 4
+                                 : LQI_UNIT / 2;
+}
+
+LQI_INLINE LQI_AVX2 struct fixed256_unit
+fixed256_decode(const uint8_t *codes, int form, const struct fixed256_book *book, __m256i zero)
+{
+  if (form >= LQI_FORM_U8)
+    return fixed256_bytes(codes, form, zero);
+  if (form == LQI_FORM_LOW3 || form == LQI_FORM_LOW2)
+    return fixed256_few(codes, form, zero);
+  return fixed256_nibbles(codes, form, book, zero);
+}
+
 /* ---- Products ---- */
 
 /* Units first .. first + count - 1 of rows of w from row r on, added to the sums of the product of
@@ -232,7 +285,7 @@ LQI_INLINE LQI_AVX2 void fixed256_units(const struct lqi_strip *w, struct fixed2
                                         __m256 sum[FIXED256_SUMS][2])
 {
   struct fixed256_factors by;
-  size_t unit_bytes = s.form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2, bytes = s.rows * unit_bytes;
+  size_t unit_bytes = fixed256_unit_bytes(s.form), bytes = s.rows * unit_bytes;
   size_t stride = x->stride, row_bytes = w->row_bytes;
   const uint8_t *codes = w->codes + r * row_bytes, *next = codes + FIXED256_AHEAD + first * bytes;
   const int16_t *q = x->q + first * LQI_UNIT;
@@ -245,9 +298,7 @@ LQI_INLINE LQI_AVX2 void fixed256_units(const struct lqi_strip *w, struct fixed2
     for (size_t i = 0; i < s.rows; i++) {
       __m256i zero = fixed256_has_zero(s.form) ? _mm256_set1_epi32((int)by.zero[i][u])
                                                : _mm256_setzero_si256();
-      struct fixed256_unit v = s.form >= LQI_FORM_U8
-                                   ? fixed256_bytes(codes + i * row_bytes, s.form, zero)
-                                   : fixed256_nibbles(codes + i * row_bytes, s.form, book, zero);
+      struct fixed256_unit v = fixed256_decode(codes + i * row_bytes, s.form, book, zero);
       X86_UNROLL
       for (size_t h = 0; h < 2; h++)
         X86_UNROLL
@@ -345,6 +396,8 @@ LQI_INLINE LQI_AVX2 void fixed256_dots(const struct lqi_strip *w, int form, size
 
 FIXED256_KERNEL(book4, LQI_FORM_BOOK4)
 FIXED256_KERNEL(low4, LQI_FORM_LOW4)
+FIXED256_KERNEL(low3, LQI_FORM_LOW3)
+FIXED256_KERNEL(low2, LQI_FORM_LOW2)
 FIXED256_KERNEL(u8, LQI_FORM_U8)
 FIXED256_KERNEL(i8, LQI_FORM_I8)
 

@@ -45,6 +45,8 @@ LQI_AVX512 void lqi_fix_avx512(const float *x, size_t n, const struct lqi_fixed 
 
 FIXED512_KERNEL(lqi_fixed_dots_book4_avx512, LQI_FORM_BOOK4)
 FIXED512_KERNEL(lqi_fixed_dots_low4_avx512, LQI_FORM_LOW4)
+FIXED512_KERNEL(lqi_fixed_dots_low3_avx512, LQI_FORM_LOW3)
+FIXED512_KERNEL(lqi_fixed_dots_low2_avx512, LQI_FORM_LOW2)
 FIXED512_KERNEL(lqi_fixed_dots_u8_avx512, LQI_FORM_U8)
 FIXED512_KERNEL(lqi_fixed_dots_i8_avx512, LQI_FORM_I8)
 

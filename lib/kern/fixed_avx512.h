@@ -65,6 +65,11 @@ LQI_INLINE void FIXED512(gather)(const struct lqi_strip *w, const float *grid, s
   }
 }
 
+LQI_INLINE int FIXED512(has_zero)(int form)
+{
+  return form != LQI_FORM_BOOK4 && form != LQI_FORM_I8;
+}
+
 /* Factors and zero points of units first .. first + count - 1, of many at once, since a scale a
  * unit would cost as much as its products. Those of the next rows are fetched meanwhile. */
 LQI_INLINE FIXED512_ISA void FIXED512(prepare)(const struct lqi_strip *w, int form, float step,
@@ -72,7 +77,7 @@ LQI_INLINE FIXED512_ISA void FIXED512(prepare)(const struct lqi_strip *w, int fo
                                                size_t m, size_t first, size_t count,
                                                struct FIXED512(factors) * out)
 {
-  int zeros = form == LQI_FORM_LOW4 || form == LQI_FORM_U8;
+  int zeros = FIXED512(has_zero)(form);
   size_t units = w->group / LQI_UNIT, shift = 0;
   while ((units >> shift) > 1)
     shift++;
@@ -106,6 +111,42 @@ LQI_INLINE FIXED512_ISA void FIXED512(prepare)(const struct lqi_strip *w, int fo
   }
 }
 
+LQI_INLINE size_t FIXED512(unit_bytes)(int form)
+{
+  return form >= LQI_FORM_U8     ? LQI_UNIT
+         : form == LQI_FORM_LOW3 ? LQI_UNIT / 8 * 3
+         : form == LQI_FORM_LOW2 ? LQI_UNIT / 4
+                                 : LQI_UNIT / 2;
+}
+
+/* 64 columns of 3 bits: lane l of a quarter has columns 2l and 2l + 1 of 16, six bits that begin at
+ * bit 6 l % 8 of byte 6 l / 8; a quarter begins in the first or the third byte of dwords. */
+LQI_INLINE FIXED512_ISA struct FIXED512(pair) FIXED512(low3)(const uint8_t *codes, __m512i zero)
+{
+  const __m512i quarter = _mm512_set_epi32(0, 0, 5, 4, 0, 0, 4, 3, 0, 3, 2, 1, 0, 0, 1, 0);
+  const __m512i window = _mm512_set_epi64(
+      0x0807070606050605, 0x0504040303020302, 0x0605050404030403, 0x0302020101000100,
+      0x0807070606050605, 0x0504040303020302, 0x0605050404030403, 0x0302020101000100);
+  const __m512i shift = _mm512_set1_epi64(0x0002000400060000), mask = _mm512_set1_epi16(7);
+  __m512i bits = _mm512_castsi256_si512(_mm256_maskz_loadu_epi32(0x3f, codes));
+  bits = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(quarter, bits), window);
+  bits = _mm512_srlv_epi16(bits, shift);
+  __m512i odd = _mm512_and_si512(_mm512_srli_epi16(bits, 3), mask);
+  return (struct FIXED512(pair)){_mm512_sub_epi16(_mm512_and_si512(bits, mask), zero),
+                                 _mm512_sub_epi16(odd, zero)};
+}
+
+/* Of 2 bits: two lanes have a byte. */
+LQI_INLINE FIXED512_ISA struct FIXED512(pair) FIXED512(low2)(const uint8_t *codes, __m512i zero)
+{
+  const __m512i shift = _mm512_set1_epi32(4 << 16), mask = _mm512_set1_epi16(3);
+  __m512i bits = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)codes));
+  bits = _mm512_srlv_epi16(_mm512_or_si512(bits, _mm512_slli_epi32(bits, 16)), shift);
+  __m512i odd = _mm512_and_si512(_mm512_srli_epi16(bits, 2), mask);
+  return (struct FIXED512(pair)){_mm512_sub_epi16(_mm512_and_si512(bits, mask), zero),
+                                 _mm512_sub_epi16(odd, zero)};
+}
+
 /* 64 columns. */
 LQI_INLINE FIXED512_ISA struct FIXED512(pair)
     FIXED512(decode)(const uint8_t *codes, int form, __m512i book, __m512i zero)
@@ -119,6 +160,10 @@ LQI_INLINE FIXED512_ISA struct FIXED512(pair)
     return (struct FIXED512(pair)){_mm512_sub_epi16(even, zero),
                                    _mm512_sub_epi16(_mm512_srli_epi16(two, 8), zero)};
   }
+  if (form == LQI_FORM_LOW3)
+    return FIXED512(low3)(codes, zero);
+  if (form == LQI_FORM_LOW2)
+    return FIXED512(low2)(codes, zero);
   __m512i low = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)codes));
   __m512i high = _mm512_srli_epi16(low, 4);
   if (form == LQI_FORM_BOOK4)
@@ -136,13 +181,13 @@ LQI_INLINE FIXED512_ISA void FIXED512(units)(const struct lqi_strip *w, int form
                                              size_t count, __m512 sum[LQI_STRIP_M][FIXED512(ROWS)])
 {
   struct FIXED512(factors) by;
-  size_t bytes = rows * (form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2), stride = x->stride;
+  size_t unit_bytes = FIXED512(unit_bytes)(form), bytes = rows * unit_bytes, stride = x->stride;
   size_t row_bytes = w->row_bytes;
-  int zeros = form == LQI_FORM_LOW4 || form == LQI_FORM_U8;
+  int zeros = FIXED512(has_zero)(form);
   const uint8_t *codes = w->codes + r * row_bytes;
   const uint8_t *next = codes + FIXED512(AHEAD) + first * bytes;
   const int16_t *q = x->q + first * LQI_UNIT;
-  codes += first * (form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2);
+  codes += first * unit_bytes;
   FIXED512(prepare)(w, form, step, r, rows, x, m, first, count, &by);
   for (size_t u = 0; u < count; u++, next += bytes, q += LQI_UNIT) {
     __m512i even[LQI_STRIP_M], odd[LQI_STRIP_M];
@@ -165,7 +210,7 @@ LQI_INLINE FIXED512_ISA void FIXED512(units)(const struct lqi_strip *w, int form
             _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(by.factor[j][i][u]), sum[j][i]);
       }
     }
-    codes += form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2;
+    codes += unit_bytes;
   }
 }
 

@@ -15,6 +15,8 @@
 
 FIXED512_KERNEL(lqi_fixed_dots_book4_avx512vbmi, LQI_FORM_BOOK4)
 FIXED512_KERNEL(lqi_fixed_dots_low4_avx512vbmi, LQI_FORM_LOW4)
+FIXED512_KERNEL(lqi_fixed_dots_low3_avx512vbmi, LQI_FORM_LOW3)
+FIXED512_KERNEL(lqi_fixed_dots_low2_avx512vbmi, LQI_FORM_LOW2)
 FIXED512_KERNEL(lqi_fixed_dots_u8_avx512vbmi, LQI_FORM_U8)
 FIXED512_KERNEL(lqi_fixed_dots_i8_avx512vbmi, LQI_FORM_I8)
 

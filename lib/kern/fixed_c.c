@@ -52,9 +52,15 @@ void lqi_fix_c(const float *x, size_t n, const struct lqi_fixed *out, size_t r)
 LQI_INLINE int32_t fixed_c_weight(const uint8_t *row, int form, size_t k, const int16_t *book,
                                   const float *grid)
 {
-  uint32_t code = form >= LQI_FORM_U8
-                      ? row[k]
-                      : row[k / 2] >> ((k % 2 == 0) ^ (form == LQI_FORM_LOW4) ? 4 : 0) & 15u;
+  const size_t bits = form >= LQI_FORM_U8     ? 8
+                      : form == LQI_FORM_LOW3 ? 3
+                      : form == LQI_FORM_LOW2 ? 2
+                                              : 4;
+  const size_t bit = (form == LQI_FORM_BOOK4 ? k ^ 1 : k) * bits;
+  uint32_t code = row[bit / 8];
+  if (bit % 8 + bits > 8)
+    code |= (uint32_t)row[bit / 8 + 1] << 8;
+  code = code >> bit % 8 & ((1u << bits) - 1u);
   if (form == LQI_FORM_BOOK4)
     return book[code];
   return form == LQI_FORM_I8 ? (int8_t)code : (int32_t)code - (int32_t)grid[1];
@@ -103,5 +109,7 @@ LQI_INLINE void fixed_c_dots(const struct lqi_strip *w, int form, size_t rows, s
 
 FIXED_C_KERNEL(book4, LQI_FORM_BOOK4)
 FIXED_C_KERNEL(low4, LQI_FORM_LOW4)
+FIXED_C_KERNEL(low3, LQI_FORM_LOW3)
+FIXED_C_KERNEL(low2, LQI_FORM_LOW2)
 FIXED_C_KERNEL(u8, LQI_FORM_U8)
 FIXED_C_KERNEL(i8, LQI_FORM_I8)

@@ -86,6 +86,40 @@ LQI_INLINE struct fixed_neon_half fixed_neon_low4(const uint8_t *codes, int16x8_
        vsubq_s16(vreinterpretq_s16_u16(c), zero), vsubq_s16(vreinterpretq_s16_u16(d), zero)}};
 }
 
+/* Of 3 bits and 2 the four codes of a chain have 12 bits and 8. */
+LQI_INLINE struct fixed_neon_half fixed_neon_few(const uint8_t *codes, int form, int16x8_t zero)
+{
+  static const uint8_t place[16] = {0, 1, 1, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9, 10, 10, 11};
+  static const int16_t shift[8] = {0, -4, 0, -4, 0, -4, 0, -4};
+  const int three = form == LQI_FORM_LOW3;
+  const uint16x8_t mask = vdupq_n_u16(three ? 7 : 3);
+  struct fixed_neon_half out;
+  uint16x8_t four;
+  if (three) {
+    uint8_t bits[16] = {0};
+    memcpy(bits, codes, 12);
+    four = vreinterpretq_u16_u8(vqtbl1q_u8(vld1q_u8(bits), vld1q_u8(place)));
+    four = vshlq_u16(four, vld1q_s16(shift));
+  } else {
+    four = vmovl_u8(vld1_u8(codes));
+  }
+  NEON_UNROLL
+  for (int i = 0; i < 4; i++) {
+    uint16x8_t code = vandq_u16(four, mask);
+    out.v[i] = vsubq_s16(vreinterpretq_s16_u16(code), zero);
+    four = three ? vshrq_n_u16(four, 3) : vshrq_n_u16(four, 2);
+  }
+  return out;
+}
+
+LQI_INLINE size_t fixed_neon_unit_bytes(int form)
+{
+  return form >= LQI_FORM_U8     ? LQI_UNIT
+         : form == LQI_FORM_LOW3 ? LQI_UNIT / 8 * 3
+         : form == LQI_FORM_LOW2 ? LQI_UNIT / 4
+                                 : LQI_UNIT / 2;
+}
+
 LQI_INLINE void fixed_neon_bytes(const uint8_t *codes, int form, int16x8_t zero,
                                  struct fixed_neon_half out[2])
 {
@@ -108,11 +142,13 @@ LQI_INLINE void fixed_neon_decode(const uint8_t *codes, int form,
 {
   if (form >= LQI_FORM_U8)
     fixed_neon_bytes(codes, form, grid->zero, out);
-  else
+  else if (form == LQI_FORM_LOW3 || form == LQI_FORM_LOW2)
     NEON_UNROLL
   for (size_t h = 0; h < 2; h++)
-    out[h] = form == LQI_FORM_BOOK4 ? fixed_neon_book4(codes + 16 * h, grid)
-                                    : fixed_neon_low4(codes + 16 * h, grid->zero);
+    out[h] = fixed_neon_few(codes + h * fixed_neon_unit_bytes(form) / 2, form, grid->zero);
+  else NEON_UNROLL for (size_t h = 0; h < 2; h++) out[h] =
+      form == LQI_FORM_BOOK4 ? fixed_neon_book4(codes + 16 * h, grid)
+                             : fixed_neon_low4(codes + 16 * h, grid->zero);
 }
 
 /* ---- Products ---- */
@@ -148,7 +184,7 @@ LQI_INLINE void fixed_neon_row(const struct lqi_strip *w, int form, struct fixed
     sum[j][i] = vdupq_n_f32(0.0f);
   for (size_t k = 0; k < n; numbers += w->numbers) {
     float scale = numbers[0] * step;
-    if (form == LQI_FORM_LOW4 || form == LQI_FORM_U8)
+    if (form != LQI_FORM_BOOK4 && form != LQI_FORM_I8)
       grid.zero = vdupq_n_s16((int16_t)numbers[1]);
     for (size_t end = k + w->group; k < end; k += LQI_UNIT) {
       struct fixed_neon_half v[2];
@@ -160,7 +196,7 @@ LQI_INLINE void fixed_neon_row(const struct lqi_strip *w, int form, struct fixed
         fixed_neon_multiply(&v[0], q, factor, sum[j]);
         fixed_neon_multiply(&v[1], q + 32, factor, sum[j] + 2);
       }
-      codes += form >= LQI_FORM_U8 ? LQI_UNIT : LQI_UNIT / 2;
+      codes += fixed_neon_unit_bytes(form);
     }
   }
   NEON_UNROLL
@@ -203,6 +239,8 @@ LQI_INLINE void fixed_neon_dots(const struct lqi_strip *w, int form, size_t rows
 
 FIXED_NEON_KERNEL(book4, LQI_FORM_BOOK4)
 FIXED_NEON_KERNEL(low4, LQI_FORM_LOW4)
+FIXED_NEON_KERNEL(low3, LQI_FORM_LOW3)
+FIXED_NEON_KERNEL(low2, LQI_FORM_LOW2)
 FIXED_NEON_KERNEL(u8, LQI_FORM_U8)
 FIXED_NEON_KERNEL(i8, LQI_FORM_I8)
 

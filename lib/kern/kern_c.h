@@ -68,7 +68,8 @@ LQI_INLINE float lqi_reciprocal(float m)
   LQI_DECLARE_STRIPS(strip_dots, isa); \
   lqi_fix_fn lqi_fix_##isa; \
   lqi_fixed_dots_fn lqi_fixed_dots_book4_##isa, lqi_fixed_dots_low4_##isa, \
-      lqi_fixed_dots_u8_##isa, lqi_fixed_dots_i8_##isa; \
+      lqi_fixed_dots_low3_##isa, lqi_fixed_dots_low2_##isa, lqi_fixed_dots_u8_##isa, \
+      lqi_fixed_dots_i8_##isa; \
   lqi_byte_round_fn lqi_byte_round_##isa; \
   LQI_DECLARE_BYTES(isa); \
   lqi_spread_fn lqi_spread_##isa; \
