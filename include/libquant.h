@@ -829,9 +829,9 @@ LQ_API lq_status lq_dequantize_rows(const lq_tensor *tensor, uint64_t first_row,
  * y_dtype, at i * y_stride. bias: N f32 values or NULL. Weights are what lq_dequantize makes of
  * them in f32, products are accumulated in f32 in an order that depends on K alone, and rounded
  * once to y_dtype: the same bits for any method that holds the same values, any number of threads,
- * any m and any machine. A W with a group index, whose groups have one size, a multiple of 32, takes
- * the columns sorted by group, those of a group by number: the bits are those of the product in
- * which W and x have their columns in that order. x, y and bias do not overlap. LQ_E_ARGUMENT,
+ * any m and any machine. A W with a group index, whose groups have one size, a multiple of 32,
+ * takes the columns sorted by group, those of a group by number: the bits are those of the product
+ * in which W and x have their columns in that order. x, y and bias do not overlap. LQ_E_ARGUMENT,
  * LQ_E_SHAPE (a stride below its row), LQ_E_OVERFLOW, LQ_E_MEMORY (work space: 512 rows of x in f32
  * at most, some rows of W a thread; with a group index also a copy of x). Any thread.
  */

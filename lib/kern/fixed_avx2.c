@@ -224,7 +224,7 @@ LQI_INLINE LQI_AVX2 struct fixed256_unit fixed256_bytes(const uint8_t *codes, in
 
 /* Places of the bytes of eight lanes: columns 2l and 2l + 1 of 16 columns of 3 bits are six bits
  * that begin at bit 6 l % 8 of byte 6 l / 8; of 2 bits, four that begin at bit 4 l % 8 of byte l /
- * 2. A multiplication moves a code to the upper end of its lane, and what lies above it out of that. */
+ * 2. A multiplication moves a code to the upper end of its lane, what lies above it out of that. */
 LQI_INLINE LQI_AVX2 struct fixed256_unit fixed256_few(const uint8_t *codes, int form, __m256i zero)
 {
   const int three = form == LQI_FORM_LOW3, up = three ? 13 : 14;

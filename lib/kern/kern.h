@@ -167,8 +167,8 @@ typedef void lqi_strip_dots_fn(const struct lqi_strip *w, size_t rows, size_t n,
 /*
  * The same in 16-bit fixed point, for mode fast. Columns come in units of 64. A row of x has for
  * each unit u a scale t = max |x| / 32767 and integers q = x / t, rounded to the nearest. Weights
- * are integers too: of book4 the book times 16383 over its largest magnitude, of low2 to low4 and u8
- * code - zero, of i8 the code. Chain l sums over the units, rising,
+ * are integers too: of book4 the book times 16383 over its largest magnitude, of low2 to low4 and
+ * u8 code - zero, of i8 the code. Chain l sums over the units, rising,
  *   fma((f32)(sum of w q over columns 4l .. 4l + 3 of the unit), f * t, .)
  * where f is the scale of the group, times what the book was divided by (i8: times
  * LQI_I8_STEP_BITS). The integer sums are exact, 4 * 16383 * 32767 < 2^31, so every level gives the

@@ -72,7 +72,7 @@ struct lqi_packed {
   struct lqi_span plane[LQI_PACKED_PLANES];
 };
 
-#define LQI_ORDER_BYTES(columns) ((columns) * 2 * sizeof(uint32_t))
+#define LQI_ORDER_BYTES(columns) ((columns)*2 * sizeof(uint32_t))
 
 /* An encoded tensor in memory. Everything that decoding needs, checked when it was made. */
 struct lqi_store {
