@@ -12,7 +12,7 @@ passed=0 failed=0 total=0
 tool=$build/libtool.a # meson has it
 if [ ! -f "$tool" ]; then
   tool=$out/tool.a
-  find "$build/src" -name '*.o' ! -name main.o | sort >"$out/tool.list"
+  sed -n "s|^\(src/.*\)\.c\$|$build/\1.o|p" src/sources.list | grep -v /main.o >"$out/tool.list"
   rm -f "$tool"
   xargs "${AR:-ar}" rcs "$tool" <"$out/tool.list" || exit 1
 fi

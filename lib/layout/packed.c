@@ -80,14 +80,16 @@ void lqi_words_from_rows(const struct lqi_store *store, const struct lqi_span *w
   each_tile(store, words, words_from_tile);
 }
 
-/* TILE rows of a mapped store at once, since a line of words has the codes of one column in that
- * many rows. */
+#define SORTED_ROWS 8
+
+/* Some rows of a mapped store at once, since a line of words has the codes of one column in many
+ * rows. */
 static void words_to_sorted(const struct lqi_store *store, const struct lqi_span *words,
                             uint64_t row, uint64_t count)
 {
   const uint32_t *column = store->order.data, bits = store->bits;
   for (uint64_t i = 0, some; i < store->shape.cols; i += some) {
-    uint8_t codes[TILE][LQI_CHUNK];
+    uint8_t codes[SORTED_ROWS][LQI_CHUNK];
     some = lqi_min_u64(LQI_CHUNK, store->shape.cols - i);
     for (uint64_t k = 0; k < some; k++) {
       const uint64_t bit = (uint64_t)column[i + k] * bits, at = bit / 32 * store->shape.rows + row;
@@ -106,8 +108,8 @@ static void words_to_sorted(const struct lqi_store *store, const struct lqi_span
 
 void lqi_words_to_rows(const struct lqi_span *words, const struct lqi_store *store)
 {
-  for (uint64_t r = 0; store->mapped && r < store->shape.rows; r += TILE)
-    words_to_sorted(store, words, r, lqi_min_u64(TILE, store->shape.rows - r));
+  for (uint64_t r = 0; store->mapped && r < store->shape.rows; r += SORTED_ROWS)
+    words_to_sorted(store, words, r, lqi_min_u64(SORTED_ROWS, store->shape.rows - r));
   if (store->mapped)
     return;
   each_tile(store, words, words_to_tile);
