@@ -1,6 +1,6 @@
 #!/bin/sh
 # Which lines and branches the tests reach: `make coverage` builds with counters, runs the tests, and asks gcovr (gcovr.cfg).
-# TESTS="..." runs some, SET=readers or SET=writers those that these need. In build/coverage: lines.txt and branches.txt, a row
+# TESTS="..." runs some, SET=readers, SET=writers or SET=both those that these need. In build/coverage: lines.txt and branches.txt, a row
 # for each file with what was not reached. Two sets have to be reached whole: the readers, everything that takes apart bytes from
 # outside, and the writers, everything that the disk may refuse. Of the whole gcovr.cfg says how much.
 set -u
@@ -19,12 +19,14 @@ readers='^(src/files/(json_?[a-z]*|st_header|st_read|st_dtype|gguf_read|gguf_val
 readers=$readers'|src/model/(gguf_[a-z]*|spec|rope|tok_[a-z_]*|tokenizer|corpus)[.]c'
 readers=$readers'|lib/(layout/[a-z]*|api/planes|method/calibration)[.]c)$'
 writers='^src/files/(io|buf|fail|sha256|system_[a-z]*|interrupt|json_print|json_edit|journal|job|job_parts|out_[a-z]*|st_write)[.]c$'
-tests_of_writers="$(echo tests/test_files_*.c) tests/files_faults.sh"
+tool_scripts="tests/cli_errors.sh tests/cli_surface.sh"
+tests_of_writers="$(echo tests/test_files_*.c) tests/files_faults.sh $tool_scripts"
 tests_of_readers="$(echo tests/test_files_*.c tests/test_tool_gguf*.c tests/test_tool_tokenizer*.c tests/test_planes*.c) \
   tests/test_tool_readers.c tests/test_tool_model.c tests/test_gguf.c tests/test_gptq_layouts.c tests/test_gptq_pairs.c tests/test_oom.c tests/files_faults.sh"
 chosen=${TESTS:+yes} # then nothing has to be whole
 case ${SET:-all} in
 readers) TESTS=${TESTS:-$tests_of_readers} ;;
+both) TESTS=${TESTS:-$tests_of_readers $tool_scripts} ;;
 writers) TESTS=${TESTS:-$tests_of_writers} ;;
 esac
 mkdir -p "$out"
@@ -77,6 +79,7 @@ writers) whole_set writers "$writers" ;;
 *)
   whole_set readers "$readers"
   whole_set writers "$writers"
+  [ "${SET:-all}" = all ] || exit $verdict
   echo "lines, all: $(figure lines.txt '^(src|lib|include)/')"
   echo "branches, all: $(figure branches.txt '^(src|lib|include)/')"
   echo "marked, all: $(grep -rE 'GCOVR_EXCL_(LINE|BR_LINE|START)' lib src | grep -c .) places"

@@ -182,10 +182,13 @@ static bool json(fail *why)
   bool ok =
       json_read(&d, AT_FDCWD, at("in.json"), "in.json", why) && json_new(&fresh, "fresh.json", why);
   if (ok) {
+    uint64_t begin = json_offset(d, json_root(d));
+    CHECK(json_remove(d, json_root(d), "a") || mode == MEMORY, "a is there");
     json_id list = json_put_array(d, json_put_object(d, json_root(d), "object"), "list");
     for (int i = 0; i < 40; i++)
       json_put_i64(d, list, NULL, i);
     json_put_string(d, json_root(d), "text", "\x01\xff");
+    CHECK(json_offset(d, json_root(d)) == begin, "where it was read");
     ok = json_write(d, &text, true, why) && json_write(fresh, &text, false, why);
   }
   buf_free(&text);
@@ -314,6 +317,7 @@ static bool folder_of(const char *name, fail *why)
   int fd = -1, from = open(scratch, O_RDONLY | O_DIRECTORY);
   bool ok = from >= 0 || fail_system(why, scratch, "open", errno);
   ok = ok && out_check_distinct(at("in.json"), name, why) &&
+       out_check_distinct(vector("sharded"), name, why) &&
        out_folder_create(&to, name, NULL, true, why) &&
        out_folder_put(to, "config.json", "{}", 2, why) &&
        out_folder_copy(to, from, "in.json", "in.json", why) &&
@@ -457,7 +461,7 @@ static void each_call(const struct scenario *s, enum mode kind)
 static void each_error(void)
 {
   static bool (*const writers[])(fail *) = {safetensors_write, folders, job, journals};
-  static const int errors[] = {EEXIST, EINVAL, ENOTSUP, ENOSYS, ENOLCK, ENOENT, ENOMEM};
+  static const int errors[] = {EEXIST, EINVAL, ENOTSUP, ENOSYS, ENOLCK, ENOENT, ENOTDIR, ENOMEM};
   for (size_t e = 0; e < sizeof errors / sizeof *errors; e++)
     for (size_t i = 0; i < sizeof writers / sizeof *writers; i++) {
       char name[32];
@@ -478,7 +482,13 @@ int main(int argc, char **argv)
   snprintf(vectors, sizeof vectors, "%s", test_vectors(argc, argv));
   scratch_make();
   CHECK(mkdir(at("work"), 0700) == 0, "mkdir");
-  put_text(at("in.json"), "{\"a\": [1, 2.5, \"x\\u00e9\"], \"b\": {\"c\": null}}");
+  buf in = {0}; /* with more names than are compared where they are */
+  buf_text(&in, "{\"a\": [1, 2.5, \"x\\u00e9\"], \"b\": {\"c\": null}");
+  for (int i = 0; i < 70; i++)
+    buf_printf(&in, ", \"n%d\": %d", i, i);
+  buf_text(&in, "}");
+  put_text(at("in.json"), in.data);
+  buf_free(&in);
   CHECK(written(at("in.safetensors"), &why), "%s", why.text);
   put_reader_files();
   for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)

@@ -121,6 +121,20 @@ static void check_single(void)
         "one file");
   model_close(m);
   CHECK(opens(at("m/model.safetensors.index.json"), FAIL_NONE, ""), "an index");
+  put_text(at("m/none.index.json"), "{\"weight_map\":{}}");
+  CHECK(opens(at("m/none.index.json"), FAIL_NONE, ""), "an index of nothing");
+  static const char *const letters[] = {"p", "q", "r", "s", "t"};
+  char name[32], list[400] = "{\"weight_map\":{";
+  for (size_t i = 0; i < 5; i++) {
+    size_t n = strlen(list);
+    snprintf(name, sizeof name, "m/five-%s.safetensors", letters[i]);
+    make_shard(at(name), letters[i]);
+    snprintf(list + n, sizeof list - n, "%s\"%s.w\":\"%s\"", i > 0 ? "," : "", letters[i],
+             name + 2);
+  }
+  strcat(list, "}}");
+  put_text(at("m/five.index.json"), list);
+  CHECK(opens(at("m/five.index.json"), FAIL_NONE, ""), "five shards");
   put_text(at("m/dots.json"), "{\"weight_map\":{\"a\":\"..\"}}");
   CHECK(!opens(at("m/dots.json"), FAIL_FORMAT, "not a plain file name"), "the folder above");
   put_text(at("m/x.gguf"), "GGUF");

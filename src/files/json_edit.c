@@ -181,22 +181,19 @@ json_id json_put_null(json_doc *d, json_id in, const char *name)
 
 bool json_remove(json_doc *d, json_id object, const char *name)
 {
-  json_id before = 0;
+  json_id before = 0, m;
   if (json_get(d, object, name) == 0)
     return false;
   if (!unfold(d)) {
     d->failed = true;
     return false;
   }
-  for (json_id m = json_first(d, object); m != 0; before = m, m = json_next(d, m)) {
-    if (!json_equal(d, m, name, strlen(name)))
-      continue;
-    if (before != 0)
-      d->nodes[before].next = d->nodes[m].next;
-    else
-      d->nodes[object].first = d->nodes[m].next;
-    d->nodes[object].size = (d->nodes[object].size - 1U) & 0xFFFFFFF;
-    return true;
-  }
-  return false;
+  for (m = json_first(d, object); !json_equal(d, m, name, strlen(name)); m = json_next(d, m))
+    before = m;
+  if (before != 0)
+    d->nodes[before].next = d->nodes[m].next;
+  else
+    d->nodes[object].first = d->nodes[m].next;
+  d->nodes[object].size = (d->nodes[object].size - 1U) & 0xFFFFFFF;
+  return true;
 }

@@ -316,9 +316,10 @@ bool st_header_read(st_header *h, char *text, size_t length, const char *path, u
 {
   reader r = {.h = h};
   *h = (st_header){0};
-  bool ok = text[0] == '{' ||
-            fail_set(why, FAIL_FORMAT, path, "byte %llu: the header does not start with '{'",
-                     (unsigned long long)base);
+  bool ok = text[0] == '{';
+  if (!ok)
+    fail_set(why, FAIL_FORMAT, path, "byte %llu: the header does not start with '{'",
+             (unsigned long long)base);
   ok = ok && json_scan_start(&r.scan, text, length, path, base, NULL, why) &&
        read_members(&r, length) && unique_rows(&r, h->tensors, h->count, sizeof *h->tensors) &&
        keep_names(&r);
