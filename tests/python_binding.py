@@ -266,15 +266,17 @@ def products(rng):
 
 
 def fast_products(rng):
-    """Within the bound of libquant.h, for up to 8 rows; else as exact."""
+    """Within the bounds of libquant.h."""
+    in_bytes = lq.cpu_features() in ("avxvnni", "avx512vbmi", "amx", "dotprod", "i8mm")
+    share_x, share_w = (250, 250) if in_bytes else (65000, 32000)
     w, x = (rng.standard_normal((n, 256), dtype=np.float32) for n in (24, 24))
     for method in ("nf4", "fp4", "int8", "affine"):
         t = lq.quantize(w, method)
         decoded, magnitude = t.dequantize().astype(np.float64), np.abs(x).max()
         exact, fast = (t.matmul(x[:8], mode=m) for m in ("exact", "fast"))
-        size = np.abs(decoded).sum(1) * magnitude / 65000
+        size = np.abs(decoded).sum(1) * magnitude / share_x
         if method in ("nf4", "fp4"):
-            size = size + np.abs(x[:8]).sum(1)[:, None] * np.abs(decoded).max() / 32000
+            size = size + np.abs(x[:8]).sum(1)[:, None] * np.abs(decoded).max() / share_w
         sums = np.abs(x[:8]).astype(np.float64) @ np.abs(decoded).T
         off = np.abs(fast - x[:8].astype(np.float64) @ decoded.T)
         check(np.all(off <= size + 1e-6 * sums), f"{method}, fast: {np.max(off / size)} of the bound")
