@@ -62,13 +62,14 @@ static void test_native_numbers(void)
   static const char *const groups[] = {
       SHAPE "\"bits\": 5, \"group_size\": 8, \"symmetric\": 1",
       SHAPE "\"bits\": 4, \"group_size\": 4294967296, \"symmetric\": 1",
-      SHAPE "\"bits\": 4, \"group_size\": 8, \"groups\": 4294967296, \"symmetric\": 1",
+      SHAPE "\"bits\": 4, \"group_size\": 8, \"sorted_groups\": 4294967296, \"symmetric\": 1",
       SHAPE "\"bits\": 4, \"group_size\": 8, \"symmetric\": 2",
       SHAPE "\"bits\": 4, \"group_size\": 9, \"symmetric\": 1",
       "\"shape\": [0, 8], \"bits\": 4, \"group_size\": 8, \"symmetric\": 1",
-      "\"shape\": [288230376151711743, 1], \"bits\": 4, \"group_size\": 8, \"groups\": 4294967295, "
+      "\"shape\": [288230376151711743, 1], \"bits\": 4, \"group_size\": 8, \"sorted_groups\": "
+      "4294967295, "
       "\"symmetric\": 1",
-      "\"shape\": [1073741824, 1], \"bits\": 4, \"group_size\": 8, \"groups\": 1073741824, "
+      "\"shape\": [1073741824, 1], \"bits\": 4, \"group_size\": 8, \"sorted_groups\": 1073741824, "
       "\"symmetric\": 1",
       NULL};
   test_in("numbers of a text");
@@ -326,6 +327,32 @@ static void test_index(void)
   free_parts(&s);
 }
 
+/* The order of columns is made even of borrowed planes: memory may end there. */
+static void test_order_memory(void)
+{
+  enum { MANY = 1 << 18 };
+  static const char text[] = "{\"libquant\": 1, \"method\": \"affine\", \"dtype\": \"float32\", "
+                             "\"shape\": [1, 262144], \"bits\": 4, \"group_size\": 262144, "
+                             "\"sorted_groups\": 1, \"symmetric\": 1}";
+  static const uint8_t codes[MANY / 2];
+  static const int32_t index[MANY];
+  static const uint16_t scale = 0x3c00;
+  const lq_plane planes[] = {
+      plane_of("meta", LQ_U8, strlen(text), text), plane_of("codes", LQ_U8, MANY / 2, codes),
+      plane_of("scales", LQ_F16, 1, &scale), plane_of("g_idx", LQ_I32, MANY, index)};
+  const lq_alloc small = {.size = sizeof small, .alloc = small_blocks, .release = free_block};
+  test_in("memory for an order");
+  for (int limited = 0; limited < 2; limited++) {
+    lq_config *config = NULL;
+    lq_tensor *t = NULL;
+    CHECK(lq_config_create(limited ? &small : NULL, &config) == LQ_OK, "config");
+    lq_status st = lq_tensor_from_planes(config, LQ_LAYOUT_NATIVE, planes, 4, 0, NULL, 1, &t);
+    CHECK(st == (limited ? LQ_E_MEMORY : LQ_OK), "%d: %s", st, lq_config_error_text(config));
+    lq_tensor_destroy(t);
+    lq_config_destroy(config);
+  }
+}
+
 static void test_arguments(void)
 {
   lq_tensor *t = make("method=nf4"), *other = NULL;
@@ -357,6 +384,7 @@ int main(void)
   test_packed_shapes();
   test_packed_forms();
   test_index();
+  test_order_memory();
   test_arguments();
   return test_end();
 }
