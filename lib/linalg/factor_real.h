@@ -261,7 +261,7 @@ static void F(invert_strip)(FACTOR *w, const struct lqi_par *par)
          (lqi_round_up(end, width) - from) * LQI_DEPTH * sizeof *w->right);
   for (w->step = w->first; w->step < end; w->step += STEP) {
     F(step_prepare)(w);
-    w->tasks = lqi_least(lqi_par_workers(par), lqi_ceil_div(w->step, INVERT_COLUMNS));
+    w->tasks = lqi_least(lqi_par_workers(par), (size_t)lqi_ceil_div(w->step, INVERT_COLUMNS));
     lqi_run(par, (uint64_t)w->step * STEP * (w->step - w->first + STEP), w->tasks, F(step_columns),
             w);
   }

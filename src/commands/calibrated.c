@@ -622,7 +622,7 @@ static bool all_finished(const walk *w)
 {
   const job_store *store = w->job->store;
 
-  return job_is_complete(store) || layer_store_has(store, w->net->spec.layers - 1);
+  return job_is_complete(store) || layer_store_has(store, (size_t)w->net->spec.layers - 1);
 }
 
 /* What the disk has to hold at most: the layers that are missing, then all of the model beside them
@@ -665,7 +665,7 @@ static bool restore_figures(walk *w, fail *why)
 static bool run(walk *w, fail *why)
 {
   const uint64_t passes = 5;
-  size_t layers = w->net->spec.layers;
+  const size_t layers = (size_t)w->net->spec.layers;
 
   progress_start(&w->bar, "calibrating", passes * layers * w->samples.count * w->samples.length,
                  w->job->options->quiet || w->job->options->json);
