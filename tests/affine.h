@@ -94,11 +94,11 @@ static inline int parse(const lq_tensor *t, struct parsed *p)
   CHECK(scales.ndim == 2 && scales.dims[0] == p->rows, "scales");
   if (find_plane(t, LQ_LAYOUT_NATIVE, "g_idx", &index))
     p->g_idx = index.data;
-  p->codes = test_alloc(p->rows * p->columns);
-  p->zeros = test_alloc(p->rows * p->groups);
+  p->codes = test_alloc((size_t)(p->rows * p->columns));
+  p->zeros = test_alloc((size_t)(p->rows * p->groups));
   parse_codes(&codes, p);
   if (scales.dtype != LQ_U8)
-    p->scales = test_alloc(p->rows * p->groups * sizeof *p->scales);
+    p->scales = test_alloc((size_t)(p->rows * p->groups) * sizeof *p->scales);
   int stored = find_plane(t, LQ_LAYOUT_NATIVE, "zeros", &zeros);
   CHECK(stored == !p->symmetric, "zeros are stored: %d", stored);
   for (uint64_t i = 0; i < p->rows * p->groups; i++) {

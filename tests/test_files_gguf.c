@@ -289,7 +289,7 @@ static void check_random(const buf *sample)
   buf b = {0};
   buf_add(&b, sample->data, sample->length);
   for (int i = 0; i < rounds; i++) {
-    size_t length = b.length - (rng_below(&seed, 4) == 0 ? rng_below(&seed, 90) : 0);
+    size_t length = b.length - (rng_below(&seed, 4) == 0 ? (size_t)rng_below(&seed, 90) : 0);
     for (uint64_t k = 1 + rng_below(&seed, 6); k > 0; k--)
       b.data[rng_below(&seed, b.length)] = (char)rng_u64(&seed);
     open_bytes(b.data, length, &why);

@@ -388,7 +388,7 @@ static void check_noise(void)
   int taken = 0;
   for (int i = 0; i < 20000; i++) {
     char text[sizeof base];
-    size_t length = sizeof base - 1 - (i % 3 == 0 ? rng_below(&seed, 20) : 0);
+    size_t length = sizeof base - 1 - (i % 3 == 0 ? (size_t)rng_below(&seed, 20) : 0);
     memcpy(text, base, sizeof base);
     for (uint64_t k = rng_below(&seed, 3); k > 0; k--)
       text[rng_below(&seed, length)] = base[rng_below(&seed, sizeof base - 1)];

@@ -61,7 +61,8 @@ static void read_table(struct table *t)
   lq_config *config = new_config("");
   lq_status s = lq_tensor_from_planes(config, LQ_LAYOUT_NATIVE, p, 3, 0, NULL, 0, &loaded);
   if (CHECK(s == LQ_OK, "from_planes: %d %s", s, lq_config_error_text(config)))
-    CHECK(lq_dequantize(loaded, LQ_F32, t->value, n * sizeof(float), NULL) == LQ_OK, "dequantize");
+    CHECK(lq_dequantize(loaded, LQ_F32, t->value, (size_t)n * sizeof(float), NULL) == LQ_OK,
+          "dequantize");
   for (uint64_t i = 1; i < n; i++)
     if (t->codes == 256 || !strcmp(t->method, "nf4"))
       CHECK(t->value[i - 1] < t->value[i], "%s is not sorted at %d", t->method, (int)i);

