@@ -261,7 +261,7 @@ static void check_headers(void)
     buf_text(&many, "\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
     const char *header = extra ? many.data : rows[i].header;
     for (size_t n = strlen(header), k = 0; k < 8; k++)
-      buf_byte(&b, (char)(n >> 8 * k));
+      buf_byte(&b, (char)((uint64_t)n >> 8 * k));
     buf_text(&b, header);
     put_bytes(at("header"), b.data, b.length);
     bool ok = st_open(&f, at("header"), &why);

@@ -362,7 +362,7 @@ static void put_ids(const char *name, const char *header, const void *data, size
 {
   buf b = {0};
   for (size_t n = strlen(header), k = 0; k < 8; k++)
-    buf_byte(&b, (char)(n >> 8 * k));
+    buf_byte(&b, (char)((uint64_t)n >> 8 * k));
   buf_text(&b, header);
   buf_add(&b, data, bytes);
   put_bytes(at(name), b.data, b.length);

@@ -412,9 +412,8 @@ static lq_status multiply_ordered(const struct lqi_mem *mem, const struct lqi_pa
                                   struct product *p, const struct lqi_input *in)
 {
   const uint64_t k = in->weight->shape.cols;
-  uint64_t workers = 1;
-  if (in->rows * k * in->m >= LQI_TASK_ELEMENTS && lqi_par_workers(par) > 1)
-    workers = lqi_par_workers(par);
+  const uint64_t most = lqi_par_workers(par);
+  const uint64_t workers = in->rows * k * in->m < LQI_TASK_ELEMENTS || most == 0 ? 1 : most;
   struct lqi_input ordered = *in;
   struct ordering o = {.in = in, .per_task = lqi_ceil_div(in->m, lqi_min_u64(workers, in->m))};
   uint64_t bytes;
