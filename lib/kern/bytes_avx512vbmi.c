@@ -134,7 +134,7 @@ struct bytes_vnni_unit {
 
 LQI_INLINE LQI_AVX512VBMI void bytes_vnni_copy(struct bytes_vnni_unit *w, int form, size_t unit)
 {
-  const size_t bits = bytes_bits(form);
+  const size_t bits = lqi_form_bits(form);
   for (size_t r = 0; r < w->rows; r++) {
     const uint8_t *codes = w->codes + r * w->row_bytes;
     if (bits < 4)
@@ -149,7 +149,7 @@ LQI_INLINE LQI_AVX512VBMI void bytes_vnni_begin(struct bytes_vnni_unit *w, int f
 {
   w->at = w->codes;
   w->apart = w->row_bytes;
-  if (w->rows < LQI_BYTE_ROWS || bytes_bits(form) < 4) {
+  if (w->rows < LQI_BYTE_ROWS || lqi_form_bits(form) < 4) {
     bytes_vnni_copy(w, form, unit);
     w->at = w->copy[0];
     w->apart = BYTES_UNIT;
@@ -214,7 +214,7 @@ LQI_INLINE LQI_AVX512VBMI void bytes_vnni_vector(__m512i v, size_t c, int form, 
   const size_t chains = bytes_vnni_chains(m);
   __m512i operand[2];
   bytes_vnni_operands(v, form, table, operand);
-  if (bytes_bits(form) == 4) {
+  if (lqi_form_bits(form) == 4) {
     bytes_vnni_step(operand[0], q + c * 8 * m, m, whole + 2 * c % chains * m);
     bytes_vnni_step(operand[1], q + c * 8 * m + 4 * m, m, whole + (2 * c + 1) % chains * m);
   } else {
@@ -249,7 +249,7 @@ LQI_INLINE LQI_AVX512VBMI void bytes_vnni_direct(struct bytes_vnni_unit *w, int 
   for (size_t j = m; j < chains * m; j++)
     whole[j] = (bytes_vnni_t)_mm512_setzero_si512();
   bytes_vnni_begin(w, form, x->unit);
-  if (bytes_bits(form) != 4) {
+  if (lqi_form_bits(form) != 4) {
     for (size_t k = 0; k < x->unit; k += 32)
       bytes_vnni_codes(w, k, form, 0, x->q + k * m, m, whole);
   } else if (x->unit == BYTES_UNIT) {
@@ -280,7 +280,7 @@ struct bytes_vnni_kept {
 LQI_INLINE LQI_AVX512VBMI void bytes_vnni_keep(struct bytes_vnni_unit *w, int form, size_t unit,
                                                struct bytes_vnni_kept *kept)
 {
-  const size_t each = bytes_bits(form) == 4 ? 2 : 1, once = each * 32;
+  const size_t each = lqi_form_bits(form) == 4 ? 2 : 1, once = each * 32;
   uint8_t *tile = kept->tile[kept->units];
   _mm512_store_ps(kept->f[kept->units], w->f);
   _mm512_store_si512(kept->z[kept->units], w->z);
@@ -385,7 +385,7 @@ LQI_INLINE LQI_AVX512VBMI void bytes_vnni_strip(const struct lqi_strip *w,
                                                 float *out, size_t stride, int form)
 {
   const size_t groups = x->n / w->group, numbers = w->numbers;
-  const size_t bytes = x->unit / 8 * bytes_bits(form), strip = LQI_BYTE_ROWS * w->row_bytes;
+  const size_t bytes = x->unit / 8 * lqi_form_bits(form), strip = LQI_BYTE_ROWS * w->row_bytes;
   const uint8_t *ahead = w->codes + strip;
   struct lqi_byte_x at = *x, first = *x;
   struct bytes_vnni_kept kept;

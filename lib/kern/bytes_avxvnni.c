@@ -71,8 +71,8 @@ LQI_INLINE LQI_AVX2 void bytes_avx2_row(const uint8_t *from, int form, __m128i t
                                         uint8_t *to)
 {
   const __m256i top = _mm256_set1_epi8(form == LQI_FORM_I8 ? (char)0x80 : 0);
-  if (bytes_bits(form) < 4) {
-    bytes_narrow(from, (uint32_t)bytes_bits(form), count, to);
+  if (lqi_form_bits(form) < 4) {
+    bytes_narrow(from, (uint32_t)lqi_form_bits(form), count, to);
     return;
   }
   for (size_t k = 0; k < count; k += 32)

@@ -8,7 +8,6 @@
 #include "kern_bytes.h"
 
 #include <math.h>
-#include <string.h>
 
 #define BYTES_LEAST 0x1p-100f
 
@@ -56,17 +55,12 @@ void lqi_byte_round_c(const float *x, size_t n, const struct lqi_byte_x *out, si
 /* ---- Products ---- */
 
 /* Column k of a row. */
-LQI_INLINE uint8_t bytes_c_code(const uint8_t *row, size_t k, int form, const uint8_t table[16])
+LQI_INLINE uint8_t bytes_c_byte(const uint8_t *row, size_t k, int form, const uint8_t table[16])
 {
-  const size_t bits = bytes_bits(form), from = k * bits % 8;
-  const uint8_t *at = row + k * bits / 8;
+  const uint32_t bits = (uint32_t)lqi_form_bits(form);
   if (form == LQI_FORM_BOOK4)
-    return table[*at >> (k % 2 ? 0 : 4) & 15];
-  if (bits == 8)
-    return form == LQI_FORM_I8 ? *at ^ 0x80 : *at;
-  /* Three bits may lie in two bytes. */
-  const uint32_t word = at[0] | (from + bits > 8 ? (uint32_t)at[1] << 8 : 0u);
-  return (uint8_t)(word >> from & ((1u << bits) - 1u));
+    return table[lqi_code_at(row, k ^ 1, bits)];
+  return (uint8_t)(lqi_code_at(row, k, bits) ^ (form == LQI_FORM_I8 ? 0x80 : 0));
 }
 
 LQI_INLINE void bytes_c_unit(const struct bytes_unit *w, const uint8_t table[16],
@@ -80,7 +74,7 @@ LQI_INLINE void bytes_c_unit(const struct bytes_unit *w, const uint8_t table[16]
       int32_t sum = w->z[r] * panel.minus[row];
       for (size_t k = 0; k < x->unit; k++) {
         const size_t at = bytes_c_place(k, x->split);
-        sum += bytes_c_code(w->codes + r * w->row_bytes, k, form, table) *
+        sum += bytes_c_byte(w->codes + r * w->row_bytes, k, form, table) *
                panel.q[(at / 4 * x->rows + row) * 4 + at % 4];
       }
       float *y = out + j * stride + r;

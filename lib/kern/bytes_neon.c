@@ -64,8 +64,8 @@ LQI_INLINE void bytes_neon_row(const uint8_t *from, int form, uint8x16_t table, 
                                uint8_t *to)
 {
   const uint8x16_t top = vdupq_n_u8(form == LQI_FORM_I8 ? 0x80 : 0);
-  if (bytes_bits(form) < 4) {
-    bytes_narrow(from, (uint32_t)bytes_bits(form), count, to);
+  if (lqi_form_bits(form) < 4) {
+    bytes_narrow(from, (uint32_t)lqi_form_bits(form), count, to);
     return;
   }
   for (size_t k = 0; k < count; k += 32)

@@ -24,12 +24,12 @@
  * What a level has of each family, every slot with the comma behind it: a family that no method of
  * the build needs is nothing (core/parts.h).
  */
-#define BOOK4(isa, encode, decode, fixed) \
+#define BOOK4(isa, encode, decode) \
   LQI_IF(LQI_HAS_BOOK4, .q4_encode = FLOATS(q4_encode, encode), \
          .q4_decode = FLOATS(q4_decode, decode), \
          .strip_pair[LQI_FORM_BOOK4] = lqi_strip_pair_book4_##isa, \
          .strip_dots[LQI_FORM_BOOK4] = lqi_strip_dots_book4_##isa, \
-         .fixed_dots[LQI_FORM_BOOK4] = lqi_fixed_dots_book4_##fixed, )
+         .fixed_dots[LQI_FORM_BOOK4] = lqi_fixed_dots_book4_##isa, )
 
 #define BOOK8(encode, decode) \
   LQI_IF(LQI_HAS_BOOK8, .q8_encode = FLOATS(q8_encode, encode), \
@@ -41,7 +41,7 @@
   LQI_IF(LQI_HAS_DYNAMIC8, .strip_pair[LQI_FORM_BOOK8] = lqi_strip_pair_book8_##isa, \
          .strip_dots[LQI_FORM_BOOK8] = lqi_strip_dots_book8_##isa, )
 
-#define AFFINE(isa, fixed) \
+#define AFFINE(isa) \
   LQI_IF(LQI_HAS_AFFINE, .aff_range = FLOATS(aff_range, isa), \
          .aff4_encode = FLOATS(aff4_encode, isa), .aff8_encode = FLOATS(aff8_encode, isa), \
          .aff4_decode = FLOATS(aff4_decode, isa), .aff8_decode = FLOATS(aff8_decode, isa), \
@@ -54,16 +54,16 @@
          .strip_dots[LQI_FORM_LOW3] = lqi_strip_dots_low3_##isa, \
          .strip_dots[LQI_FORM_LOW2] = lqi_strip_dots_low2_##isa, \
          .strip_dots[LQI_FORM_U8] = lqi_strip_dots_u8_##isa, \
-         .fixed_dots[LQI_FORM_LOW4] = lqi_fixed_dots_low4_##fixed, \
-         .fixed_dots[LQI_FORM_LOW3] = lqi_fixed_dots_low3_##fixed, \
-         .fixed_dots[LQI_FORM_LOW2] = lqi_fixed_dots_low2_##fixed, \
-         .fixed_dots[LQI_FORM_U8] = lqi_fixed_dots_u8_##fixed, )
+         .fixed_dots[LQI_FORM_LOW4] = lqi_fixed_dots_low4_##isa, \
+         .fixed_dots[LQI_FORM_LOW3] = lqi_fixed_dots_low3_##isa, \
+         .fixed_dots[LQI_FORM_LOW2] = lqi_fixed_dots_low2_##isa, \
+         .fixed_dots[LQI_FORM_U8] = lqi_fixed_dots_u8_##isa, )
 
-#define INT8(isa, fixed, dots) \
+#define INT8(isa, dots) \
   LQI_IF(LQI_HAS_INT8, .i8_encode = FLOATS(i8_encode, isa), .i8_decode = FLOATS(i8_decode, isa), \
          .strip_pair[LQI_FORM_I8] = lqi_strip_pair_i8_##isa, \
          .strip_dots[LQI_FORM_I8] = lqi_strip_dots_i8_##isa, \
-         .fixed_dots[LQI_FORM_I8] = lqi_fixed_dots_i8_##fixed, .dots_i8 = lqi_dots_i8_##dots, )
+         .fixed_dots[LQI_FORM_I8] = lqi_fixed_dots_i8_##isa, .dots_i8 = lqi_dots_i8_##dots, )
 
 /* Products of bytes: what rounds x, what multiplies, and whether they pay. Dense rows and books of
  * 256 values have none. */
@@ -101,11 +101,11 @@
 
 static const struct lqi_kernels kernels_c = {
   COMMON(c, FLOATS, c, 4, 4, 8, 1)
-  BOOK4(c, c, c, c)
+  BOOK4(c, c, c)
   BOOK8(c, c)
   BOOK8_STRIPS(c)
-  AFFINE(c, c)
-  INT8(c, c, c)
+  AFFINE(c)
+  INT8(c, c)
   BYTES(c, c, 0)
   GPTQ(c, c, 4, 1)
 };
@@ -115,41 +115,41 @@ static const struct lqi_kernels kernels_c = {
 /* Of two levels. */
 #define KERNELS_AVX2 \
   COMMON(avx2, HALVES, avx2, 8, 4, 24, 8) \
-  BOOK4(avx2, avx2, avx2, avx2) \
+  BOOK4(avx2, avx2, avx2) \
   BOOK8(avx2, avx2) \
   BOOK8_STRIPS(avx2) \
-  AFFINE(avx2, avx2) \
+  AFFINE(avx2) \
   GPTQ(avx2, avx2, 12, 4)
 
 static const struct lqi_kernels kernels_avx2 = {
   KERNELS_AVX2
-  INT8(avx2, avx2, avx2)
+  INT8(avx2, avx2)
 };
 
 static const struct lqi_kernels kernels_avxvnni = {
   KERNELS_AVX2
-  INT8(avx2, avx2, avxvnni)
+  INT8(avx2, avxvnni)
   BYTES(avx2, avxvnni, 1)
 };
 
 static const struct lqi_kernels kernels_avx512 = {
   COMMON(avx512, HALVES, avx2, 16, 8, 48, 16)
-  BOOK4(avx512, avx512, avx512, avx512)
+  BOOK4(avx512, avx512, avx512)
   BOOK8(avx512, avx512)
   BOOK8_STRIPS(avx2)
-  AFFINE(avx512, avx512)
-  INT8(avx512, avx512, avx512)
+  AFFINE(avx512)
+  INT8(avx512, avx512)
   GPTQ(avx512, avx2, 24, 8)
 };
 
 /* Of two levels. */
 #define KERNELS_AVX512VBMI \
   COMMON(avx512, HALVES, avx2, 16, 8, 48, 16) \
-  BOOK4(avx512, avx512vbmi, avx512, avx512vbmi) \
+  BOOK4(avx512, avx512vbmi, avx512) \
   BOOK8(avx512, avx512vbmi) \
   BOOK8_STRIPS(avx512vbmi) \
-  AFFINE(avx512, avx512vbmi) \
-  INT8(avx512, avx512vbmi, avx512vbmi) \
+  AFFINE(avx512) \
+  INT8(avx512, avx512vbmi) \
   BYTES(avx512, avx512vbmi, 1) \
   GPTQ(avx512, avx2, 24, 8)
 
@@ -172,27 +172,27 @@ static const struct lqi_kernels kernels_amx = {
 /* Of three levels. */
 #define KERNELS_NEON \
   COMMON(neon, HALVES, neon, 8, 4, 24, 8) \
-  BOOK4(neon, neon, neon, neon) \
+  BOOK4(neon, neon, neon) \
   BOOK8(neon, neon) \
-  AFFINE(neon, neon) \
+  AFFINE(neon) \
   GPTQ(neon, neon, 12, 4)
 
 static const struct lqi_kernels kernels_neon = {
   KERNELS_NEON
-  INT8(neon, neon, neon)
+  INT8(neon, neon)
 };
 
 #if LQI_DOTPROD
 
 static const struct lqi_kernels kernels_dotprod = {
   KERNELS_NEON
-  INT8(neon, neon, dotprod)
+  INT8(neon, dotprod)
   BYTES(neon, dotprod, 1)
 };
 
 static const struct lqi_kernels kernels_i8mm = {
   KERNELS_NEON
-  INT8(neon, neon, i8mm)
+  INT8(neon, i8mm)
   BYTES(neon, dotprod, 1)
 };
 

@@ -119,11 +119,6 @@ struct fixed256_shape {
   size_t rows, m;
 };
 
-LQI_INLINE int fixed256_has_zero(int form)
-{
-  return form != LQI_FORM_BOOK4 && form != LQI_FORM_I8;
-}
-
 /* Factors and zero points of units first .. first + count - 1, of many at once, since a scale a
  * unit would cost as much as its products. The next rows' scales are fetched meanwhile. */
 LQI_INLINE LQI_AVX2 void fixed256_prepare(const struct lqi_strip *w, struct fixed256_shape s,
@@ -153,7 +148,7 @@ LQI_INLINE LQI_AVX2 void fixed256_prepare(const struct lqi_strip *w, struct fixe
         _mm256_storeu_ps(out->factor[j * s.rows + i] + u,
                          _mm256_mul_ps(f, _mm256_maskload_ps(t, p.units)));
       }
-      if (!fixed256_has_zero(s.form))
+      if (!lqi_form_has_zero(s.form))
         continue;
       __m256i second = _mm256_or_si256(p.scale, _mm256_set1_epi32(1));
       __m256i z = _mm256_cvttps_epi32(fixed256_pick(&p, low, high, second));
@@ -257,14 +252,6 @@ LQI_INLINE LQI_AVX2 struct fixed256_unit fixed256_few(const uint8_t *codes, int 
   return out;
 }
 
-LQI_INLINE size_t fixed256_unit_bytes(int form)
-{
-  return form >= LQI_FORM_U8     ? LQI_UNIT
-         : form == LQI_FORM_LOW3 ? LQI_UNIT / 8 * 3
-         : form == LQI_FORM_LOW2 ? LQI_UNIT / 4
-                                 : LQI_UNIT / 2;
-}
-
 LQI_INLINE LQI_AVX2 struct fixed256_unit
 fixed256_decode(const uint8_t *codes, int form, const struct fixed256_book *book, __m256i zero)
 {
@@ -285,7 +272,7 @@ LQI_INLINE LQI_AVX2 void fixed256_units(const struct lqi_strip *w, struct fixed2
                                         __m256 sum[FIXED256_SUMS][2])
 {
   struct fixed256_factors by;
-  size_t unit_bytes = fixed256_unit_bytes(s.form), bytes = s.rows * unit_bytes;
+  size_t unit_bytes = LQI_UNIT / 8 * lqi_form_bits(s.form), bytes = s.rows * unit_bytes;
   size_t stride = x->stride, row_bytes = w->row_bytes;
   const uint8_t *codes = w->codes + r * row_bytes, *next = codes + FIXED256_AHEAD + first * bytes;
   const int16_t *q = x->q + first * LQI_UNIT;
@@ -296,7 +283,7 @@ LQI_INLINE LQI_AVX2 void fixed256_units(const struct lqi_strip *w, struct fixed2
       _mm_prefetch((const char *)next + line, _MM_HINT_T1);
     X86_UNROLL
     for (size_t i = 0; i < s.rows; i++) {
-      __m256i zero = fixed256_has_zero(s.form) ? _mm256_set1_epi32((int)by.zero[i][u])
+      __m256i zero = lqi_form_has_zero(s.form) ? _mm256_set1_epi32((int)by.zero[i][u])
                                                : _mm256_setzero_si256();
       struct fixed256_unit v = fixed256_decode(codes + i * row_bytes, s.form, book, zero);
       X86_UNROLL

@@ -52,15 +52,8 @@ void lqi_fix_c(const float *x, size_t n, const struct lqi_fixed *out, size_t r)
 LQI_INLINE int32_t fixed_c_weight(const uint8_t *row, int form, size_t k, const int16_t *book,
                                   const float *grid)
 {
-  const size_t bits = form >= LQI_FORM_U8     ? 8
-                      : form == LQI_FORM_LOW3 ? 3
-                      : form == LQI_FORM_LOW2 ? 2
-                                              : 4;
-  const size_t bit = (form == LQI_FORM_BOOK4 ? k ^ 1 : k) * bits;
-  uint32_t code = row[bit / 8];
-  if (bit % 8 + bits > 8)
-    code |= (uint32_t)row[bit / 8 + 1] << 8;
-  code = code >> bit % 8 & ((1u << bits) - 1u);
+  const uint32_t code =
+      lqi_code_at(row, form == LQI_FORM_BOOK4 ? k ^ 1 : k, (uint32_t)lqi_form_bits(form));
   if (form == LQI_FORM_BOOK4)
     return book[code];
   return form == LQI_FORM_I8 ? (int8_t)code : (int32_t)code - (int32_t)grid[1];

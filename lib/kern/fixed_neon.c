@@ -112,14 +112,6 @@ LQI_INLINE struct fixed_neon_half fixed_neon_few(const uint8_t *codes, int form,
   return out;
 }
 
-LQI_INLINE size_t fixed_neon_unit_bytes(int form)
-{
-  return form >= LQI_FORM_U8     ? LQI_UNIT
-         : form == LQI_FORM_LOW3 ? LQI_UNIT / 8 * 3
-         : form == LQI_FORM_LOW2 ? LQI_UNIT / 4
-                                 : LQI_UNIT / 2;
-}
-
 LQI_INLINE void fixed_neon_bytes(const uint8_t *codes, int form, int16x8_t zero,
                                  struct fixed_neon_half out[2])
 {
@@ -145,7 +137,7 @@ LQI_INLINE void fixed_neon_decode(const uint8_t *codes, int form,
   else if (form == LQI_FORM_LOW3 || form == LQI_FORM_LOW2)
     NEON_UNROLL
   for (size_t h = 0; h < 2; h++)
-    out[h] = fixed_neon_few(codes + h * fixed_neon_unit_bytes(form) / 2, form, grid->zero);
+    out[h] = fixed_neon_few(codes + h * LQI_UNIT / 8 * lqi_form_bits(form) / 2, form, grid->zero);
   else NEON_UNROLL for (size_t h = 0; h < 2; h++) out[h] =
       form == LQI_FORM_BOOK4 ? fixed_neon_book4(codes + 16 * h, grid)
                              : fixed_neon_low4(codes + 16 * h, grid->zero);
@@ -184,7 +176,7 @@ LQI_INLINE void fixed_neon_row(const struct lqi_strip *w, int form, struct fixed
     sum[j][i] = vdupq_n_f32(0.0f);
   for (size_t k = 0; k < n; numbers += w->numbers) {
     float scale = numbers[0] * step;
-    if (form != LQI_FORM_BOOK4 && form != LQI_FORM_I8)
+    if (lqi_form_has_zero(form))
       grid.zero = vdupq_n_s16((int16_t)numbers[1]);
     for (size_t end = k + w->group; k < end; k += LQI_UNIT) {
       struct fixed_neon_half v[2];
@@ -196,7 +188,7 @@ LQI_INLINE void fixed_neon_row(const struct lqi_strip *w, int form, struct fixed
         fixed_neon_multiply(&v[0], q, factor, sum[j]);
         fixed_neon_multiply(&v[1], q + 32, factor, sum[j] + 2);
       }
-      codes += fixed_neon_unit_bytes(form);
+      codes += LQI_UNIT / 8 * lqi_form_bits(form);
     }
   }
   NEON_UNROLL

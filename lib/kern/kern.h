@@ -140,6 +140,33 @@ enum lqi_form {
   LQI_FORMS
 };
 
+/* Bits of a column. */
+LQI_INLINE size_t lqi_form_bits(int form)
+{
+  return form == LQI_FORM_F32     ? 32
+         : form >= LQI_FORM_F16   ? 16
+         : form >= LQI_FORM_BOOK8 ? 8
+         : form == LQI_FORM_LOW3  ? 3
+         : form == LQI_FORM_LOW2  ? 2
+                                  : 4;
+}
+
+/* Code i of a row of codes of `bits` each, 8 at most, that begin with the low bits of a byte. */
+LQI_INLINE uint32_t lqi_code_at(const uint8_t *row, uint64_t i, uint32_t bits)
+{
+  const uint64_t bit = i * bits;
+  uint32_t some = row[bit / 8];
+  if (bit % 8 + bits > 8)
+    some |= (uint32_t)row[bit / 8 + 1] << 8;
+  return some >> bit % 8 & ((1u << bits) - 1u);
+}
+
+/* Whether codes have a zero point of their own: low2 to low4, u8. */
+LQI_INLINE int lqi_form_has_zero(int form)
+{
+  return (form >= LQI_FORM_LOW4 && form <= LQI_FORM_LOW2) || form == LQI_FORM_U8;
+}
+
 /*
  * Consecutive rows of coded weights. Group g of row r, `group` columns (a multiple of 32), has its
  * scale at grid[r * grid_step + g * numbers] and, where numbers is 2, its zero point behind it, an

@@ -20,14 +20,6 @@ struct bytes_unit {
   int32_t z[LQI_BYTE_ROWS];
 };
 
-LQI_INLINE size_t bytes_bits(int form)
-{
-  return form == LQI_FORM_LOW2                             ? 2
-         : form == LQI_FORM_LOW3                           ? 3
-         : form == LQI_FORM_LOW4 || form == LQI_FORM_BOOK4 ? 4
-                                                           : 8;
-}
-
 /* The bytes of 4-bit codes in the order of columns. */
 LQI_INLINE void bytes_table(const struct lqi_strip *w, int form, uint8_t table[16])
 {
@@ -91,7 +83,7 @@ LQI_INLINE void bytes_strip(const struct lqi_strip *w, size_t rows, float step,
     }
     for (size_t k = 0; k < w->group; k += x->unit) {
       unit(&of, table, &at, m, out, stride);
-      of.codes += x->unit / 8 * bytes_bits(form);
+      of.codes += x->unit / 8 * lqi_form_bits(form);
       at.q += x->unit * x->rows, at.t += x->rows, at.minus += x->rows;
     }
   }

@@ -189,17 +189,6 @@ LQI_INLINE LQI_AVX2 struct strip256_piece strip256_decode(const struct lqi_strip
   return (struct strip256_piece){{half[0].even, half[1].even, half[0].odd, half[1].odd}};
 }
 
-/* Bytes of 32 columns. */
-LQI_INLINE size_t strip256_piece_bytes(int form)
-{
-  return form == LQI_FORM_F32     ? 128
-         : form >= LQI_FORM_F16   ? 64
-         : form >= LQI_FORM_BOOK8 ? 32
-         : form == LQI_FORM_LOW3  ? 12
-         : form == LQI_FORM_LOW2  ? 8
-                                  : 16;
-}
-
 LQI_INLINE LQI_AVX2 void strip256_rows(const struct lqi_strip *w, int form, size_t rows, size_t n,
                                        float *out, size_t stride)
 {
@@ -250,7 +239,8 @@ LQI_INLINE LQI_AVX2 void strip256_tile(const struct lqi_strip *w, int form, size
   __m256 sum[STRIP256_SUMS][2];
   struct strip256_grid grid[STRIP256_SUMS];
   float result[STRIP256_SUMS];
-  size_t group = form >= LQI_FORM_F32 ? n : w->group, step = rows * strip256_piece_bytes(form);
+  size_t group = form >= LQI_FORM_F32 ? n : w->group,
+         step = rows * LQI_PIECE / 8 * lqi_form_bits(form);
   const uint8_t *next = w->codes + r * w->row_bytes + STRIP256_AHEAD;
   X86_UNROLL
   for (size_t i = 0; i < rows * m; i++)

@@ -128,17 +128,6 @@ LQI_INLINE LQI_AVX512 struct strip512_pair strip512_decode(const struct lqi_stri
   return strip512_look_up(grid->table, codes, form, k);
 }
 
-/* Bytes of 32 columns. */
-LQI_INLINE size_t strip512_piece_bytes(int form)
-{
-  return form == LQI_FORM_F32    ? 128
-         : form >= LQI_FORM_F16  ? 64
-         : form >= LQI_FORM_U8   ? 32
-         : form == LQI_FORM_LOW3 ? 12
-         : form == LQI_FORM_LOW2 ? 8
-                                 : 16;
-}
-
 LQI_INLINE LQI_AVX512 void strip512_rows(const struct lqi_strip *w, int form, size_t rows, size_t n,
                                          float *out, size_t stride)
 {
@@ -170,7 +159,8 @@ LQI_INLINE LQI_AVX512 void strip512_tile(const struct lqi_strip *w, int form, si
 {
   __m512 sum[LQI_STRIP_M][STRIP512_ROWS];
   struct strip512_grid grid[STRIP512_ROWS];
-  size_t group = form >= LQI_FORM_F32 ? n : w->group, step = rows * strip512_piece_bytes(form);
+  size_t group = form >= LQI_FORM_F32 ? n : w->group,
+         step = rows * LQI_PIECE / 8 * lqi_form_bits(form);
   const uint8_t *next = w->codes + r * w->row_bytes + STRIP512_AHEAD;
   for (size_t j = 0; j < m; j++)
     X86_UNROLL

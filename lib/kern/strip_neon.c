@@ -182,17 +182,6 @@ LQI_INLINE void strip_neon_decode(const struct strip_neon_grid *grid, const void
   }
 }
 
-/* Bytes of 32 columns. */
-LQI_INLINE size_t strip_neon_piece_bytes(int form)
-{
-  return form == LQI_FORM_F32    ? 128
-         : form >= LQI_FORM_F16  ? 64
-         : form >= LQI_FORM_U8   ? 32
-         : form == LQI_FORM_LOW3 ? 12
-         : form == LQI_FORM_LOW2 ? 8
-                                 : 16;
-}
-
 LQI_INLINE void strip_neon_piece(const struct strip_neon_grid *grid, const void *codes, int form,
                                  float *out)
 {
@@ -216,7 +205,7 @@ LQI_INLINE void strip_neon_rows(const struct lqi_strip *w, int form, size_t rows
         strip_neon_grid(w, form, r, g, &grid);
       for (size_t end = k + group; k < end; k += LQI_PIECE) {
         strip_neon_piece(&grid, codes, form, out + k);
-        codes += strip_neon_piece_bytes(form);
+        codes += LQI_PIECE / 8 * lqi_form_bits(form);
       }
     }
   }
@@ -250,7 +239,7 @@ LQI_INLINE void strip_neon_row(const struct lqi_strip *w, int form, size_t r, si
           sum[j][q] =
               vfmaq_f32(sum[j][q], v[q], vld1q_f32(x + j * x_stride + k + 16 * odd + 4 * q));
       }
-      codes += strip_neon_piece_bytes(form);
+      codes += LQI_PIECE / 8 * lqi_form_bits(form);
     }
   }
   NEON_UNROLL

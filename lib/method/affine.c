@@ -467,7 +467,7 @@ static void pick_codes(const uint8_t *row, const uint32_t *place, uint64_t n, ui
       codes[i] = (uint8_t)(row[place[i] / 2] >> place[i] % 2 * 4 & 15);
   else
     for (uint64_t i = 0; i < n; i++)
-      codes[i] = (uint8_t)lqi_affine_code(row, place[i], bits);
+      codes[i] = (uint8_t)lqi_code_at(row, place[i], bits);
 }
 
 /* The same where each column names its group. What lies beyond the end of a chunk is computed too,

@@ -54,16 +54,6 @@ void lqi_affine_sort(struct lqi_store *store);
 /* Word `word` of such a packed row in the order of columns. */
 uint32_t lqi_affine_word(const struct lqi_store *store, uint64_t row, uint64_t word);
 
-/* Code i of a packed row. */
-LQI_INLINE uint32_t lqi_affine_code(const uint8_t *row, uint64_t i, uint32_t bits)
-{
-  uint64_t bit = i * bits;
-  uint32_t some = row[bit / 8];
-  if (bit % 8 + bits > 8)
-    some |= (uint32_t)row[bit / 8 + 1] << 8;
-  return some >> bit % 8 & ((1u << bits) - 1u);
-}
-
 /* Codes of a row, a byte each in the order of columns, to the packed row. */
 void lqi_affine_put_codes(const struct lqi_store *store, uint64_t row, const uint8_t *codes);
 

@@ -52,7 +52,7 @@ uint32_t lqi_affine_word(const struct lqi_store *store, uint64_t row, uint64_t w
   uint32_t value = 0;
   for (uint64_t c = 32 * word / bits; c < store->shape.cols && c * bits < 32 * (word + 1); c++) {
     int64_t at = (int64_t)(c * bits) - (int64_t)(32 * word); /* it may begin in the word before */
-    uint32_t code = lqi_affine_code(codes, place[c], bits);
+    uint32_t code = lqi_code_at(codes, place[c], bits);
     value |= at < 0 ? code >> -at : code << at;
   }
   return value;
