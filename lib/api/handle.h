@@ -71,4 +71,11 @@ LQI_INLINE int lqi_misaligned(const void *p, int32_t dtype)
  * on threads. */
 #define LQI_TASK_ELEMENTS (UINT64_C(1) << 17)
 
+/* How many tasks at once pay for so many. */
+LQI_INLINE uint64_t lqi_workers_for(const struct lqi_par *par, uint64_t elements)
+{
+  const uint32_t workers = lqi_par_workers(par);
+  return workers > 1 && elements >= LQI_TASK_ELEMENTS ? workers : 1;
+}
+
 #endif

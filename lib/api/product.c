@@ -212,8 +212,7 @@ static lq_status run_product(const struct lqi_mem *mem, const struct lqi_par *pa
     return LQ_OK;
   p->band = band_of(p);
   uint64_t bands = lqi_ceil_div(p->rows, p->band);
-  uint64_t workers =
-      p->rows * k * p->m < LQI_TASK_ELEMENTS ? 1 : lqi_min_u64(lqi_par_workers(par), bands);
+  uint64_t workers = lqi_min_u64(lqi_workers_for(par, p->rows * k * p->m), bands);
   p->per_task = lqi_ceil_div(bands, workers) * p->band;
   uint64_t tasks = lqi_ceil_div(p->rows, p->per_task);
   p->room = cut_room(p, 0, NULL);
@@ -327,7 +326,6 @@ static uint64_t x_block(uint64_t m, uint64_t k)
   return lqi_min_u64(m, rows);
 }
 
-/* How kernels take rows of W: -1 where they do not, and rows are decoded by the method. */
 static int form_of(const struct lqi_input *in)
 {
   const struct lqi_method *method = in->weight->method;
@@ -412,8 +410,7 @@ static lq_status multiply_ordered(const struct lqi_mem *mem, const struct lqi_pa
                                   struct product *p, const struct lqi_input *in)
 {
   const uint64_t k = in->weight->shape.cols;
-  const uint64_t most = lqi_par_workers(par);
-  const uint64_t workers = in->rows * k * in->m < LQI_TASK_ELEMENTS || most == 0 ? 1 : most;
+  const uint64_t workers = lqi_workers_for(par, in->rows * k * in->m);
   struct lqi_input ordered = *in;
   struct ordering o = {.in = in, .per_task = lqi_ceil_div(in->m, lqi_min_u64(workers, in->m))};
   uint64_t bytes;
@@ -466,8 +463,8 @@ LQ_API lq_status lq_matmul_rows(const lq_tensor *weight, uint64_t first_row, uin
                       .out = {in.kern, bias, y_dtype, y, y_stride}};
   if (in.fast && m >= TILE_ROWS_LEAST && p.kern->blocks_bf16 != NULL && shape->cols != 0)
     return multiply_tiles(&weight->mem, &par, &p, &in);
-  p.form = form_of(&in);
-  if (p.form >= 0 && in.weight->order.bytes != 0)
+  in.form = p.form = form_of(&in);
+  if (in.form >= 0 && in.weight->order.bytes != 0)
     return multiply_ordered(&weight->mem, &par, &p, &in);
   return multiply_usual(&weight->mem, &par, &p, &in);
 }

@@ -19,6 +19,7 @@ struct lqi_input {
   int32_t dtype;
   const void *x;
   int fast;
+  int form; /* of W's rows, or -1: kernels do not take them, the method decodes them */
 };
 
 struct lqi_output {

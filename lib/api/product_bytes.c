@@ -21,8 +21,7 @@
 
 struct byte_product {
   const struct lqi_input *in;
-  struct lqi_output out; /* y from the first row of x in `x` on */
-  int form;
+  struct lqi_output out;   /* y from the first row of x in `x` on */
   float step;              /* what the code book was divided by */
   uint64_t i, m;           /* rows of the caller's x in `x` */
   struct lqi_byte_x x;     /* its first panel */
@@ -68,8 +67,8 @@ static void bytes_band(const struct byte_product *p, const struct byte_room *roo
   for (uint64_t i = 0, m; i < p->m; i += m) {
     const struct lqi_byte_x x = byte_panel(p, i);
     m = lqi_min_u64(p->block, p->m - i);
-    in->kern->byte_dots[p->form](&w, (size_t)count, p->step, &x, (size_t)m, room->sums,
-                                 (size_t)p->band);
+    in->kern->byte_dots[in->form](&w, (size_t)count, p->step, &x, (size_t)m, room->sums,
+                                  (size_t)p->band);
     lqi_product_store(&p->out, room->sums, p->band, i, m, n, count);
   }
 }
@@ -126,14 +125,8 @@ static size_t panel_rows(uint64_t m)
 
 int lqi_takes_bytes(const struct lqi_input *in)
 {
-  const struct lqi_method *method = in->weight->method;
-  const uint64_t k = in->weight->shape.cols;
-  struct lqi_strip none;
-  if (!in->kern->byte_products || method->strip == NULL || k == 0 || k % LQI_PIECE != 0 ||
-      k > UINT64_MAX >> 16)
-    return 0;
-  const int form = method->strip(in->weight, in->kern, 0, 0, NULL, &none);
-  return form >= 0 && in->kern->byte_dots[form] != NULL;
+  return in->kern->byte_products && in->form >= 0 && in->kern->byte_dots[in->form] != NULL &&
+         in->weight->shape.cols <= UINT64_MAX >> 16;
 }
 
 /* What the product is made of, but for its work space. */
@@ -143,15 +136,15 @@ static struct byte_product byte_product_of(const struct lqi_input *in, const str
   const uint64_t k = in->weight->shape.cols;
   struct lqi_strip w;
   struct byte_product p = {.in = in, .out = *out, .step = 1.0f};
-  p.form = in->weight->method->strip(in->weight, in->kern, 0, 0, NULL, &w);
-  if (p.form == LQI_FORM_BOOK4)
+  in->weight->method->strip(in->weight, in->kern, 0, 0, NULL, &w);
+  if (in->form == LQI_FORM_BOOK4)
     p.step = lqi_byte_book(w.book, (uint8_t[16]){0});
-  if (p.form == LQI_FORM_I8)
+  if (in->form == LQI_FORM_I8)
     p.step = lqi_f32_from_bits(LQI_I8_STEP_BITS);
   p.x = (struct lqi_byte_x){.n = (size_t)k,
                             .unit = w.group % 64 == 0 ? 64 : 32,
                             .rows = panel_rows(in->m),
-                            .split = p.form == LQI_FORM_BOOK4 || p.form == LQI_FORM_LOW4,
+                            .split = lqi_form_bits(in->form) == 4,
                             .times = w.numbers == 2 ? 1 : 128};
   p.block = lqi_min_u64(lqi_ceil_div(in->m, p.x.rows), BYTES_BLOCK / (p.x.rows * k) + 1) * p.x.rows;
   p.band = lqi_min_u64(BYTES_BAND, lqi_ceil_div(lqi_ceil_div(in->rows, workers), LQI_BYTE_ROWS) *
@@ -166,7 +159,7 @@ lq_status lqi_multiply_bytes(const struct lqi_mem *mem, const struct lqi_par *pa
                              const struct lqi_input *in, const struct lqi_output *out)
 {
   const uint64_t k = in->weight->shape.cols, elements = in->rows * k * in->m;
-  const uint64_t workers = elements < LQI_TASK_ELEMENTS ? 1 : lqi_par_workers(par);
+  const uint64_t workers = lqi_workers_for(par, elements);
   struct byte_product p = byte_product_of(in, out, workers);
   const uint64_t tasks = lqi_ceil_div(in->rows, p.per_task), units = k / p.x.unit;
   const uint64_t blocks = lqi_min_u64(lqi_ceil_div(in->m, p.block), BYTES_X / (p.block * k) + 1);

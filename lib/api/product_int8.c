@@ -206,8 +206,7 @@ static lq_status multiply_int8(const struct lqi_mem *mem, const struct lqi_par *
 {
   const uint64_t k = p->weight->shape.cols, m = p->x->shape.rows, rows = p->weight->shape.rows;
   const uint64_t bands = lqi_ceil_div(rows, INT8_BAND), most = lqi_min_u64(m, INT8_X_BLOCK);
-  const uint64_t workers =
-      rows * k * m < LQI_TASK_ELEMENTS ? 1 : lqi_min_u64(lqi_par_workers(par), bands);
+  const uint64_t workers = lqi_min_u64(lqi_workers_for(par, rows * k * m), bands);
   const int8_t *x = p->x->plane[LQI_CODES].data;
   p->stride = (lqi_ceil_div(k, LQI_ALIGNMENT) | 1) * LQI_ALIGNMENT;
   p->per_task = lqi_ceil_div(bands, workers) * INT8_BAND;
