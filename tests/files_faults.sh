@@ -2,6 +2,7 @@
 # tests/files_faults.c, linked with src/files and src/model so that its functions stand before those of libc.
 set -u
 : "${LQ_BUILD:?}" "${LQ_VECTORS:?}"
+. tests/tool_objects.inc
 program=$LQ_BUILD/tests/files_faults
 wrapped=
 for name in malloc calloc realloc free strdup strndup fstat64 fstatat64 lstat64 stat64 openat64 open64 flock ftruncate64 fchmod \
@@ -13,7 +14,7 @@ openmp=
 [ "${OPENMP:-0}" != 1 ] || openmp=-fopenmp
 mkdir -p "$LQ_BUILD/tests"
 parts=$LQ_BUILD/libtool.a # meson has it
-[ -f "$parts" ] || parts=$(find "$LQ_BUILD/src/files" "$LQ_BUILD/src/model" -name '*.o')
+[ -f "$parts" ] || parts=$(tool_objects "$LQ_BUILD" | grep -E '/src/(files|model)/')
 # shellcheck disable=SC2086 # words
 ${CC:-cc} -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude ${CPPFLAGS:-} ${CFLAGS:-} ${LDFLAGS:-} $wrapped -pthread \
   -o "$program" "${0%/*}/files_faults.c" $parts "$LQ_BUILD/libquant.a" $openmp -lm || {

@@ -3,6 +3,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/fuzz/targets.inc
+. tests/tool_objects.inc
 build=${LQ_BUILD:-build}
 out=$build/tests/fuzz
 [ "$(uname -s)" = Linux ] || { echo "links with --wrap"; exit 77; }
@@ -12,9 +13,8 @@ passed=0 failed=0 total=0
 tool=$build/libtool.a # meson has it
 if [ ! -f "$tool" ]; then
   tool=$out/tool.a
-  sed -n "s|^\(src/.*\)\.c\$|$build/\1.o|p" src/sources.list | grep -v /main.o >"$out/tool.list"
   rm -f "$tool"
-  xargs "${AR:-ar}" rcs "$tool" <"$out/tool.list" || exit 1
+  tool_objects "$build" | xargs "${AR:-ar}" rcs "$tool" || exit 1
 fi
 openmp=
 [ "${OPENMP:-0}" != 1 ] || openmp=-fopenmp

@@ -9,6 +9,7 @@
 
 #include "harness.h"
 
+#include "../src/files/model.h"
 #include "../src/files/system.h"
 
 #include <dirent.h>
@@ -152,6 +153,15 @@ static inline int same_text(const char *path, const char *text)
   int same = bytes != NULL && n == strlen(text) && memcmp(bytes, text, n) == 0;
   free(bytes);
   return same;
+}
+
+static inline model *open_model(const char *path)
+{
+  fail why = {0};
+  model *m = NULL;
+  if (!CHECK(model_open(&m, path, &why), "%s", why.text))
+    exit(1);
+  return m;
 }
 
 #endif

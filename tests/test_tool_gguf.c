@@ -21,15 +21,6 @@ static const char *vector(const char *name)
   return path;
 }
 
-static model *open_model(const char *path)
-{
-  fail why = {0};
-  model *m = NULL;
-  if (!CHECK(model_open(&m, path, &why), "%s", why.text))
-    exit(1);
-  return m;
-}
-
 /* ---- a folder as a GGUF file ---- */
 
 /* A text with parts replaced; long enough for the names here. */

@@ -11,15 +11,6 @@
 
 static const char *vectors;
 
-static model *open_model(const char *path)
-{
-  fail why = {0};
-  model *m = NULL;
-  if (!CHECK(model_open(&m, path, &why), "%s", why.text))
-    exit(1);
-  return m;
-}
-
 /* ---- keys, one by one ---- */
 
 typedef struct key_row {

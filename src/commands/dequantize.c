@@ -6,6 +6,7 @@
  * nothing waits in between. A weight goes to the shard of its codes.
  */
 #include "../files/system.h"
+#include "../files/grow.h"
 #include "../files/output.h"
 #include "../model/weight.h"
 #include "../ui/progress.h"
@@ -177,13 +178,11 @@ static bool plan_weight(state *s, size_t i, fail *why)
 static bool add_item(state *s, size_t i, uint64_t first, uint64_t rows, fail *why)
 {
   if (s->count == s->capacity) {
-    size_t capacity = s->capacity ? 2 * s->capacity : 256;
-    item *grown = realloc(s->items, capacity * sizeof *grown);
+    item *items = grown(s->items, &s->capacity, s->count + 1, sizeof *items);
 
-    if (!grown)
+    if (!items)
       return fail_memory(why, s->options->out);
-    s->items = grown;
-    s->capacity = capacity;
+    s->items = items;
   }
   s->items[s->count++] = (item){i, first, rows};
   return true;

@@ -422,10 +422,7 @@ static void json_row(json_printer *p, const row *r)
 {
   json_begin(p, NULL, '{');
   json_print_string(p, "name", r->w->name);
-  json_begin(p, "shape", '[');
-  for (uint32_t k = 0; k < r->ndim; k++)
-    json_print_u64(p, NULL, r->dims[k]);
-  json_end(p, ']');
+  json_print_u64s(p, "shape", r->dims, r->ndim);
   json_encoding(p, r);
   json_print_f64(p, "bits_per_weight", bits(r->memory, r->elements));
   json_print_u64(p, "bytes", r->w->bytes);

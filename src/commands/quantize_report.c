@@ -56,10 +56,7 @@ static void print_tensor(json_printer *p, const quantize_job *job, const quantiz
 
   json_begin(p, NULL, '{');
   json_print_string(p, "name", r->w->name);
-  json_begin(p, "shape", '[');
-  for (unsigned i = 0; i < t->ndim; i++)
-    json_print_u64(p, NULL, t->shape[i]);
-  json_end(p, ']');
+  json_print_u64s(p, "shape", t->shape, t->ndim);
   json_print_string(p, "dtype", st_dtype_name(t->dtype));
   json_print_string(p, "method", r->kept ? "none" : job->how->method_name);
   json_print_u64(p, "bytes_before", t->bytes);

@@ -2,6 +2,7 @@
 #include "rewrite.h"
 
 #include "../files/buf.h"
+#include "../files/grow.h"
 #include "../files/interrupt.h"
 #include "../files/io.h"
 #include "../ui/units.h"
@@ -46,13 +47,11 @@ static bool add_entry(rewrite *r, const st_tensor *t, const char *shard, fail *w
   char *name;
 
   if (r->count == r->capacity) {
-    size_t capacity = r->capacity ? 2 * r->capacity : 256;
-    index_entry *grown = realloc(r->entries, capacity * sizeof *grown);
+    index_entry *entries = grown(r->entries, &r->capacity, r->count + 1, sizeof *entries);
 
-    if (!grown)
+    if (!entries)
       return fail_memory(why, shard);
-    r->entries = grown;
-    r->capacity = capacity;
+    r->entries = entries;
   }
   name = malloc(n);
   if (!name)

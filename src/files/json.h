@@ -134,7 +134,7 @@ typedef struct json_printer {
   buf *to;
   int indent;
   bool ascii;         /* write \uXXXX for all that is not ASCII */
-  int depth;          /* the rest is the printer's own; start from zeros */
+  unsigned depth;     /* the rest is the printer's own; start from zeros */
   uint64_t has_items; /* bit k: level k has an item already */
 } json_printer;
 
@@ -143,6 +143,7 @@ void json_end(json_printer *p, char bracket);                     /* '}' or ']' 
 void json_print_string(json_printer *p, const char *name, const char *text);
 void json_print_i64(json_printer *p, const char *name, int64_t value);
 void json_print_u64(json_printer *p, const char *name, uint64_t value);
+void json_print_u64s(json_printer *p, const char *name, const uint64_t *values, size_t count);
 void json_print_f64(json_printer *p, const char *name, double value); /* NaN, Inf: null */
 void json_print_bool(json_printer *p, const char *name, bool value);
 void json_print_null(json_printer *p, const char *name);

@@ -78,7 +78,7 @@ static void new_line(json_printer *p)
 {
   if (p->indent > 0) {
     buf_byte(p->to, '\n');
-    buf_fill(p->to, ' ', (size_t)p->indent * (size_t)p->depth);
+    buf_fill(p->to, ' ', (size_t)p->indent * p->depth);
   }
 }
 
@@ -150,6 +150,14 @@ void json_print_u64(json_printer *p, const char *name, uint64_t value)
   char text[24];
   snprintf(text, sizeof text, "%" PRIu64, value);
   raw(p, name, text);
+}
+
+void json_print_u64s(json_printer *p, const char *name, const uint64_t *values, size_t count)
+{
+  json_begin(p, name, '[');
+  for (size_t i = 0; i < count; i++)
+    json_print_u64(p, NULL, values[i]);
+  json_end(p, ']');
 }
 
 void json_print_f64(json_printer *p, const char *name, double value)

@@ -1,6 +1,7 @@
 /* model.c - see model.h. The look of a folder is in model_folder.c. */
 #include "model_folder.h"
 
+#include "grow.h"
 #include "io.h"
 #include "shard_index.h"
 
@@ -19,7 +20,7 @@ struct model {
   char *folder; /* of the shards, for messages; NULL for one file */
   int fd;       /* of the folder, or -1 */
   bool is_folder;
-  size_t shard_count, count, extra_count;
+  size_t shard_count, shard_capacity, count, extra_count;
   shard *shards;
   model_tensor *tensors;        /* by shard, then offset */
   const model_tensor **by_name; /* the same, by name */
@@ -34,14 +35,14 @@ struct model {
 /* One more of them, with this name; there are as many files. */
 static shard *new_shard(model *m, const char *name, fail *why)
 {
-  shard *grown = m->shards;
-  if ((m->shard_count & (m->shard_count - 1)) == 0) /* full: a power of two, or none yet */
-    grown = realloc(m->shards, (m->shard_count + 1) * 2 * sizeof *grown);
-  if (grown == NULL) {
-    fail_memory(why, m->path);
-    return NULL;
+  if (m->shard_count == m->shard_capacity) {
+    shard *shards = grown(m->shards, &m->shard_capacity, m->shard_count + 1, sizeof *shards);
+    if (shards == NULL) {
+      fail_memory(why, m->path);
+      return NULL;
+    }
+    m->shards = shards;
   }
-  m->shards = grown;
   shard *s = &m->shards[m->shard_count];
   *s = (shard){.name = strdup(name)};
   if (s->name == NULL) {

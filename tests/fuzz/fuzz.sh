@@ -4,6 +4,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/fuzz/targets.inc
+. tests/tool_objects.inc
 out=${LQ_BUILD:-$PWD/build}/fuzz
 wanted=${1:-all}
 seconds=${2:-60}
@@ -24,9 +25,8 @@ cflags="-O1 -gline-tables-only -fsanitize=$cover$sanitize -fno-sanitize-recover=
 command -v "$cc" >/dev/null || { echo "needs $cc"; exit 2; }
 make -j"$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)" CC="$cc" OPENMP=0 BUILD="$build" CFLAGS="$cflags" \
   LDFLAGS="-fsanitize=$sanitize" "$build/quant" >"$build.log" 2>&1 || { tail -n 40 "$build.log"; exit 1; }
-find "$build/src" -name '*.o' ! -name main.o | sort >"$build/tool.list"
 rm -f "$build/tool.a"
-xargs ar rcs "$build/tool.a" <"$build/tool.list" || exit 1
+tool_objects "$build" | xargs ar rcs "$build/tool.a" || exit 1
 
 link() # TARGET
 {
